@@ -38,6 +38,7 @@ fn encoder(format: RecordFormat) -> RecordEncoder {
         name: tenant.name.into(),
         source: "https://api.security.microsoft.com".to_owned(),
         topic: Arc::from("security.incidents"),
+        alerts_topic: None,
         format,
         status_topic: None,
         dead_letter_topic: None,

@@ -10,8 +10,8 @@ mod source;
 
 pub use clock::Clock;
 pub use delivery::{
-    Batch, Committed, Encoder, Item, Lease, Ledger, LedgerEntry, Outlet, Part, Publisher, Record,
-    Records, Refused, TenantLedger, TransactionalLedger,
+    AlertRecords, Batch, Committed, Encoder, Item, Lease, Ledger, LedgerEntry, Outlet, Part,
+    Publisher, Record, Records, Refused, TenantLedger, TransactionalLedger,
 };
 pub(crate) use observer::{Event, Observer};
 pub use source::{AccessToken, Grant, IncidentSource, PageAsk, PageBody, Query, TokenSource};

@@ -259,6 +259,7 @@ fn encoder(tenant: TenantId, topic: &str) -> RecordEncoder {
         name: "contoso".into(),
         source: "https://api.example".to_owned(),
         topic: topic.into(),
+        alerts_topic: None,
         format: RecordFormat::CloudEvents,
         status_topic: None,
         dead_letter_topic: None,

@@ -104,6 +104,7 @@ fn encoder(format: RecordFormat, source: &str) -> RecordEncoder {
         name: "contoso".into(),
         source: source.to_owned(),
         topic: Arc::from("security.incidents"),
+        alerts_topic: None,
         format,
         status_topic: None,
         dead_letter_topic: None,

@@ -159,6 +159,7 @@ fn encoder(tenant: &TenantSettings, settings: &Settings) -> RecordEncoder {
             .trim_end_matches('/')
             .to_owned(),
         topic: tenant.topic.clone(),
+        alerts_topic: None,
         format: tenant.format,
         status_topic: settings.kafka.status_topic.clone(),
         dead_letter_topic: settings.kafka.dead_letter_topic.clone(),

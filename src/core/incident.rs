@@ -2,6 +2,7 @@
 //! makes a version.
 
 pub mod alert_list;
+pub(crate) mod alert_version;
 pub mod changes;
 pub(crate) mod dead_letters;
 pub mod further_alerts;

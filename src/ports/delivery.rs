@@ -124,6 +124,9 @@ pub struct Batch {
 /// many times the incident.
 pub type Records<'a> = Box<dyn ExactSizeIterator<Item = Record> + Send + 'a>;
 
+/// Records of the alerts of one item, made one at a time.
+pub type AlertRecords<'a> = Box<dyn Iterator<Item = Record> + Send + 'a>;
+
 /// Turns one tenant's items into records. The tenant's topic, name and format are built in.
 pub trait Encoder: Send + Sync {
     /// `None`: the item is not published, or there is no topic for it.
@@ -134,6 +137,11 @@ pub trait Encoder: Send + Sync {
     ///
     /// Equal items and limits have equal records. A part's `ce_id` is that of no other part and no whole record.
     fn encode_within<'a>(&'a self, item: &'a Item, limit: usize) -> Option<Records<'a>>;
+
+    /// Records of the alerts of a version that were not published before, each byte for byte as it stands in the incident.
+    /// They are published and recorded with the version, or not at all. `None`: there is no topic for alerts, or the item
+    /// is no version.
+    fn alerts<'a>(&'a self, item: &'a Item) -> Option<AlertRecords<'a>>;
 
     /// Whether there is a topic for dead letters.
     fn takes_dead_letters(&self) -> bool;

@@ -1,7 +1,7 @@
-//! ECS 9.4: an incident as an event of kind `alert`.
+//! ECS 9.4: an incident, or an alert, as an event of kind `alert`.
 //!
 //! ECS describes one event with flat fields, so lists of objects do not belong into them. The whole incident is in
-//! `microsoft.incident`, as Microsoft sent it, for readers to map as `flattened`.
+//! `microsoft.incident`, as Microsoft sent it, for readers to map as `flattened`; an alert, in `microsoft.alert`.
 //!
 //! What Microsoft's words mean in ECS is in [`tables`].
 
@@ -31,7 +31,7 @@ pub(super) static ECS: Schema = Schema {
 
 fn write(version: &Version<'_>, view: &IncidentView<'_>) -> Vec<u8> {
     let event = EcsEvent {
-        timestamp: version.reading.updated.to_string(),
+        timestamp: version.updated.to_string(),
         ecs: Ecs { version: "9.4.0" },
         event: event(version, view),
         message: view.incident.texts.get(TextMember::Title),
@@ -54,20 +54,20 @@ fn write(version: &Version<'_>, view: &IncidentView<'_>) -> Vec<u8> {
     serde_json::to_vec(&event).unwrap_or_default()
 }
 
-fn event<'a>(version: &Version<'a>, view: &'a IncidentView<'_>) -> EventFields<'a> {
+fn event<'a>(version: &'a Version<'_>, view: &'a IncidentView<'_>) -> EventFields<'a> {
     let texts = &view.incident.texts;
     let severity = texts.get(TextMember::Severity);
     let category = categories(view).filter_map(|word| look_up(tables::CATEGORY, word));
     let category = distinct(category);
     let score = texts.get(TextMember::PriorityScore);
     EventFields {
-        id: version.id,
+        id: &version.id,
         kind: "alert",
         kinds: category.first().map(|_| tables::TYPE).into_iter().collect(),
         category,
         action: version.change.as_str(),
         module: "microsoft",
-        dataset: "microsoft.incident",
+        dataset: format!("microsoft.{}", version.kind()),
         provider: version.reading.origin.to_string(),
         severity: severity.and_then(|word| look_up(tables::SEVERITY, word)),
         risk_score: score.and_then(|score| score.parse().ok()),

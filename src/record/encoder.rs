@@ -10,22 +10,23 @@ use std::sync::Arc;
 
 use crate::core::health::failure::{Health, one_line};
 use crate::core::ids::TenantId;
+use crate::core::incident::alert_version::{AlertVersion, news};
 use crate::core::incident::changes::Changes;
 use crate::core::incident::version::{Change, ContentHash, Reading};
 use crate::core::time::ticks::Ticks;
-use crate::ports::{Encoder, Item, Record, Records};
+use crate::ports::{AlertRecords, Encoder, Item, Record, Records};
 use crate::settings::RecordFormat;
 
 use super::changes::VersionNews;
 use super::cloudevents::Attributes;
 use super::ecs::ECS;
 use super::mapped::{Schema, Version};
-use super::ocsf::OCSF;
+use super::ocsf::{OCSF, OCSF_ALERT};
 use super::split::{EventHead, RecordDraft};
 use super::view::Room;
 use super::{
-    ALERTS_COMPLETE, CE_DATASCHEMA, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID,
-    TENANT_NAME, TRUNCATED, health,
+    CE_DATASCHEMA, CLOUDEVENT_JSON, CONTENT_TYPE, JSON, OCTET_STREAM, TENANT_ID, TENANT_NAME,
+    TRUNCATED, health,
 };
 
 /// All that one tenant's records have in common.
@@ -39,6 +40,8 @@ pub struct Recipe {
     pub source: String,
     /// The topic for incidents.
     pub topic: Arc<str>,
+    /// The topic for alerts, if one is set.
+    pub alerts_topic: Option<Arc<str>>,
     /// How an incident becomes a value.
     pub format: RecordFormat,
     /// The topic for changes of health, if one is set.
@@ -70,33 +73,28 @@ impl RecordEncoder {
     }
 
     /// The structured event up to its data.
-    fn event_head(
-        &self,
-        attributes: &Attributes,
-        news: &VersionNews,
-        version: &ItemVersion<'_>,
-    ) -> EventHead {
-        // Only the source can hold a character that JSON escapes, and it is escaped already.
-        let begin = [r#"{"specversion":"1.0","id":""#, &attributes.id].concat();
+    fn event_head(&self, version: &Version<'_>) -> EventHead {
+        // Ids of alerts and the source may hold characters that JSON escapes.
+        let begin = [r#"{"specversion":"1.0","id":""#, &escaped(&version.id)].concat();
+        let remark = version.remark();
+        // Names of CloudEvents' attributes have letters and digits only.
+        let remark = remark.map(|(name, text)| format!(r#","{}":"{text}""#, name.replace('_', "")));
         let rest = [
             r#"","source":"#,
             &self.source_json,
             r#","type":""#,
-            &attributes.kind,
+            &version.ce_type(),
             r#"","subject":""#,
-            &attributes.subject,
+            &escaped(&version.subject()),
             r#"","time":""#,
-            &attributes.time,
+            &version.updated.to_string(),
             r#"","datacontenttype":"application/json","tenant":""#,
             &self.tenant,
             r#"","change":""#,
             version.change.as_str(),
-            if version.reading.whole {
-                "\""
-            } else {
-                r#"","alertscomplete":"false""#
-            },
-            &news.attributes(),
+            "\"",
+            &remark.unwrap_or_default(),
+            &version.news.attributes(),
             r#","data":"#,
         ];
         let id_end = begin.len();
@@ -109,11 +107,12 @@ impl RecordEncoder {
     }
 
     /// The schema of the records, if others define it.
-    fn schema(&self) -> Option<&'static Schema> {
-        match self.recipe.format {
-            RecordFormat::Ocsf => Some(&OCSF),
-            RecordFormat::Ecs => Some(&ECS),
-            RecordFormat::CloudEvents | RecordFormat::Raw => None,
+    fn schema(&self, version: &Version<'_>) -> Option<&'static Schema> {
+        match (self.recipe.format, version.alert) {
+            (RecordFormat::Ocsf, None) => Some(&OCSF),
+            (RecordFormat::Ocsf, Some(_)) => Some(&OCSF_ALERT),
+            (RecordFormat::Ecs, _) => Some(&ECS),
+            (RecordFormat::CloudEvents | RecordFormat::Raw, _) => None,
         }
     }
 
@@ -122,49 +121,75 @@ impl RecordEncoder {
         let ItemVersion {
             change,
             reading,
+            changes,
             raw,
-            ..
         } = version;
         let key = format!("{}/{}", self.tenant, reading.id);
-        let attributes = Attributes {
+        let version = Version {
             id: format!("{key}/{}/{}", reading.updated.0, reading.hash),
-            kind: format!("incidentd.incident.{}.v1", change.as_str()),
-            subject: reading.id.to_string(),
-            time: reading.updated.to_string(),
+            news: VersionNews::of(&key, changes),
+            ..self.version(change, reading)
         };
-        let news = VersionNews::of(&key, version.changes);
-        let (content_type, head, tail): (_, _, &[u8]) = match (self.schema(), self.recipe.format) {
-            (Some(schema), _) => {
-                let version = Version {
-                    id: &attributes.id,
-                    tenant: &self.tenant,
-                    tenant_name: &self.recipe.name,
-                    source: &self.recipe.source,
-                    change,
-                    reading,
-                    news: &news,
-                };
-                (JSON, schema.head(&version, raw, room), Schema::TAIL)
-            }
+        self.draft(&self.recipe.topic, &version, raw, room)
+    }
+
+    /// The record of an alert of the incident.
+    fn alert(&self, topic: &Arc<str>, reading: &Reading, alert: &AlertVersion<'_>) -> Record {
+        let (tenant, incident, id) = (&self.tenant, reading.id, &*alert.id);
+        let ticks = alert.updated.map_or(0, |updated| updated.0);
+        let version = Version {
+            // No version of an incident has this third part.
+            id: format!("{tenant}/{incident}/alert/{id}/{ticks}/{}", alert.hash),
+            updated: alert.updated.unwrap_or(reading.updated),
+            alert: Some(id),
+            ..self.version(alert.change, reading)
+        };
+        let room = Room::of(alert.raw.len());
+        self.draft(topic, &version, alert.raw, room).whole()
+    }
+
+    fn version<'a>(&'a self, change: Change, reading: &'a Reading) -> Version<'a> {
+        Version {
+            id: String::new(),
+            tenant: &self.tenant,
+            tenant_name: &self.recipe.name,
+            source: &self.recipe.source,
+            change,
+            updated: reading.updated,
+            reading,
+            news: VersionNews::default(),
+            alert: None,
+        }
+    }
+
+    fn draft<'a>(
+        &self,
+        topic: &Arc<str>,
+        version: &Version<'_>,
+        raw: &'a [u8],
+        room: Room,
+    ) -> RecordDraft<'a> {
+        let schema = self.schema(version);
+        let (content_type, head, tail): (_, _, &[u8]) = match (schema, self.recipe.format) {
+            (Some(schema), _) => (JSON, schema.head(version, raw, room), Schema::TAIL),
             (None, RecordFormat::Raw) => (JSON, EventHead::default(), b""),
-            (None, _) => {
-                let head = self.event_head(&attributes, &news, &version);
-                (CLOUDEVENT_JSON, head, b"}")
-            }
+            (None, _) => (CLOUDEVENT_JSON, self.event_head(version), b"}"),
+        };
+        let attributes = Attributes {
+            id: version.id.clone(),
+            kind: version.ce_type(),
+            subject: version.subject(),
+            time: version.updated.to_string(),
         };
         let mut headers =
             attributes.headers(&self.recipe.source, content_type, self.tenant_headers());
-        if let Some(schema) = self.schema() {
-            headers.push((CE_DATASCHEMA, schema.address.to_owned()));
-        }
-        if !reading.whole {
-            headers.push((ALERTS_COMPLETE, "false".to_owned()));
-        }
-        headers.extend(news.headers());
+        headers.extend(schema.map(|schema| (CE_DATASCHEMA, schema.address.to_owned())));
+        headers.extend(version.remark());
+        headers.extend(version.news.headers());
         RecordDraft {
             record: Record {
-                topic: self.recipe.topic.clone(),
-                key,
+                topic: topic.clone(),
+                key: format!("{}/{}", self.tenant, version.subject()),
                 headers,
                 value: Vec::new(),
                 raw: 0..0,
@@ -201,6 +226,12 @@ impl RecordEncoder {
             (TENANT_NAME, self.recipe.name.to_string()),
         ]
     }
+}
+
+/// A text as JSON has it between quotes.
+fn escaped(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// A version of an incident, of an item.
@@ -273,6 +304,21 @@ impl Encoder for RecordEncoder {
         }
     }
 
+    fn alerts<'a>(&'a self, item: &'a Item) -> Option<AlertRecords<'a>> {
+        let topic = self.recipe.alerts_topic.as_ref()?;
+        let ItemVersion {
+            change,
+            reading,
+            changes,
+            raw,
+        } = ItemVersion::of(item)?;
+        let shape = reading.origin.facts().dialect.shape;
+        let news = news(raw, shape, change, changes);
+        Some(Box::new(
+            news.map(move |alert| self.alert(topic, reading, &alert)),
+        ))
+    }
+
     fn takes_dead_letters(&self) -> bool {
         self.recipe.dead_letter_topic.is_some()
     }
@@ -280,8 +326,11 @@ impl Encoder for RecordEncoder {
     /// Each of some ten headers has an allocation of its own, here and in Kafka's client. The event repeats them.
     fn envelope(&self, raw: usize) -> usize {
         const FIXED: usize = 1024;
-        let mapped = self.schema().map_or(0, |_| Room::of(raw).lists);
+        let is_mapped = matches!(self.recipe.format, RecordFormat::Ocsf | RecordFormat::Ecs);
+        let mapped = if is_mapped { Room::of(raw).lists } else { 0 };
+        let alerts = self.recipe.alerts_topic.as_ref().map_or(0, |_| raw);
         mapped
+            + alerts
             + FIXED
             + 2 * (self.recipe.source.len() + self.recipe.name.len())
             + 8 * self.tenant.len()

@@ -43,6 +43,8 @@ const TENANT_ID: &str = "tenant_id";
 const TENANT_NAME: &str = "tenant_name";
 /// Set only when it is `false`: Microsoft could not deliver the incident's alerts.
 const ALERTS_COMPLETE: &str = "alerts_complete";
+/// The incident of an alert.
+const INCIDENT_ID: &str = "incident_id";
 
 /// How many bytes a dead letter had before it was cut.
 const TRUNCATED: &str = "truncated";

@@ -1,4 +1,5 @@
-//! OCSF 1.8.0: an incident as an Incident Finding (class 2005, profile `incident`).
+//! OCSF 1.8.0: an incident as an Incident Finding (class 2005, profile `incident`), and an alert as a Detection Finding
+//! (class 2004, with the same profile).
 //!
 //! OCSF refuses members that it does not have. What has no place is in `unmapped`, where the whole incident is, as Microsoft
 //! sent it. OCSF's `raw_data` is a text: with each quote of the incident escaped it is longer, and the outlet could not take
@@ -21,12 +22,18 @@ use event::{
     Activity, Analytic, Attack, AttackTactic, FindingInfo, Metadata, Name, Named, Observable,
     OcsfAssessment, OcsfEvent, Product, RelatedEvent, Tag, Uid, User,
 };
-use tables::Enumeration;
+use tables::{Enumeration, OcsfClass};
 
 pub(super) static OCSF: Schema = Schema {
     address: "https://schema.ocsf.io/1.8.0/classes/incident_finding?profiles=incident",
     open: "unmapped",
     write,
+};
+
+pub(super) static OCSF_ALERT: Schema = Schema {
+    address: "https://schema.ocsf.io/1.8.0/classes/detection_finding?profiles=incident",
+    open: "unmapped",
+    write: write_alert,
 };
 
 const XDR: Product<'static> = Product {
@@ -35,12 +42,36 @@ const XDR: Product<'static> = Product {
 };
 
 fn write(version: &Version<'_>, view: &IncidentView<'_>) -> Vec<u8> {
-    let texts = &view.incident.texts;
     let mut findings = vec![incident(version, &view.incident)];
     findings.extend(view.alerts.iter().filter_map(alert));
     let event = OcsfEvent {
-        activity: activity(version),
-        time: millis(version.reading.updated),
+        activity: activity(version, tables::INCIDENT_FINDING),
+        finding_info_list: findings,
+        ..event(version, view)
+    };
+    // Texts and whole numbers can always be written as JSON.
+    serde_json::to_vec(&event).unwrap_or_default()
+}
+
+fn write_alert(version: &Version<'_>, view: &IncidentView<'_>) -> Vec<u8> {
+    let event = OcsfEvent {
+        activity: activity(version, tables::DETECTION_FINDING),
+        // The class has it in finding_info.
+        desc: None,
+        finding_info: Some(detection(version, view)),
+        is_alert: Some(true),
+        ..event(version, view)
+    };
+    // Texts and whole numbers can always be written as JSON.
+    serde_json::to_vec(&event).unwrap_or_default()
+}
+
+/// What both classes have.
+fn event<'a>(version: &'a Version<'_>, view: &'a IncidentView<'_>) -> OcsfEvent<'a> {
+    let texts = &view.incident.texts;
+    OcsfEvent {
+        activity: Activity::default(),
+        time: millis(version.updated),
         metadata: metadata(version, view),
         message: texts.get(TextMember::Title),
         desc: texts
@@ -51,35 +82,35 @@ fn write(version: &Version<'_>, view: &IncidentView<'_>) -> Vec<u8> {
         end_time: view.activity.map(|(_, last)| millis(last)),
         comment: texts.get(TextMember::Comment),
         src_url: texts.get(TextMember::WebUrl),
-        finding_info_list: findings,
+        finding_info: None,
+        finding_info_list: Vec::new(),
+        is_alert: None,
         observables: view.observations.iter().map(observable).collect(),
-    };
-    // Texts and whole numbers can always be written as JSON.
-    serde_json::to_vec(&event).unwrap_or_default()
+    }
 }
 
-fn activity(version: &Version<'_>) -> Activity<'static> {
-    const CLASS: u16 = 2005;
+fn activity(version: &Version<'_>, class: OcsfClass) -> Activity<'static> {
+    let (class_uid, class_name) = class;
     let (activity_id, activity_name) = tables::activity(version.change);
     Activity {
         category_uid: 2,
         category_name: "Findings",
-        class_uid: CLASS,
-        class_name: "Incident Finding",
+        class_uid,
+        class_name,
         activity_id,
         activity_name,
-        type_uid: u32::from(CLASS) * 100 + u32::from(activity_id),
-        type_name: format!("Incident Finding: {activity_name}"),
+        type_uid: u32::from(class_uid) * 100 + u32::from(activity_id),
+        type_name: format!("{class_name}: {activity_name}"),
         status_detail: version.news.summary(),
     }
 }
 
-fn metadata<'a>(version: &Version<'a>, view: &'a IncidentView<'_>) -> Metadata<'a> {
-    let updated = version.reading.updated;
+fn metadata<'a>(version: &'a Version<'_>, view: &'a IncidentView<'_>) -> Metadata<'a> {
+    let updated = version.updated;
     let as_sent = view.incident.texts.get(TextMember::Updated);
     let as_sent = as_sent.filter(|text| text.parse() == Ok(updated));
     Metadata {
-        uid: version.id,
+        uid: &version.id,
         version: "1.8.0",
         profiles: ["incident"],
         product: XDR,
@@ -91,7 +122,7 @@ fn metadata<'a>(version: &Version<'a>, view: &'a IncidentView<'_>) -> Metadata<'
             value: version.tenant_name,
         }],
         event_code: version.change.as_str(),
-        original_event_uid: version.reading.id.to_string(),
+        original_event_uid: version.subject(),
         original_time: as_sent.map_or_else(|| updated.to_string(), str::to_owned),
         modified_time: millis(updated),
         labels: view.incident.list(List::Tags).collect(),
@@ -166,12 +197,26 @@ fn incident<'a>(version: &Version<'_>, incident: &'a ObjectView<'_>) -> FindingI
         modified_time: Some(millis(version.reading.updated)),
         related_events: (related.into_iter())
             .map(|uid| RelatedEvent {
-                uid,
-                type_name: "Incident Finding",
+                uid: uid.to_owned(),
+                type_name: tables::INCIDENT_FINDING.1,
             })
             .collect(),
         src_url: text(TextMember::WebUrl),
         ..FindingInfo::default()
+    }
+}
+
+/// The alert of a record of its own.
+fn detection<'a>(version: &'a Version<'_>, view: &'a IncidentView<'_>) -> FindingInfo<'a> {
+    let known = view.alerts.first().and_then(alert);
+    FindingInfo {
+        uid: version.subject(),
+        desc: view.incident.texts.get(TextMember::Description),
+        related_events: vec![RelatedEvent {
+            uid: version.incident().to_string(),
+            type_name: tables::INCIDENT_FINDING.1,
+        }],
+        ..known.unwrap_or_default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Compares the records with the contract with consumers.
 
+mod alerts;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -25,6 +27,7 @@ fn recipe(format: RecordFormat) -> Recipe {
         name: "contoso".into(),
         source: "https://api.security.microsoft.com".to_owned(),
         topic: "security.incidents".into(),
+        alerts_topic: None,
         format,
         status_topic: Some("status".into()),
         dead_letter_topic: Some("dead".into()),

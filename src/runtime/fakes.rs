@@ -94,7 +94,8 @@ impl TokenSource for Entra {
     }
 }
 
-/// An encoder from a function. It splits an incident between its words.
+/// An encoder from a function. It splits an incident between its words. Words that begin with `+` are alerts with records of
+/// their own.
 pub struct FakeEncoder<F> {
     pub encode: F,
     pub takes_dead_letters: bool,
@@ -111,6 +112,21 @@ impl<F: Fn(&Item) -> Option<Record> + Send + Sync> Encoder for FakeEncoder<F> {
             Item::DeadLetter { .. } => cut(whole, limit),
             _ => words(&whole, limit),
         }
+    }
+
+    fn alerts<'a>(&'a self, item: &'a Item) -> Option<AlertRecords<'a>> {
+        let Item::Version { raw, .. } = item else {
+            return None;
+        };
+        let words = std::str::from_utf8(raw).ok()?.split(' ');
+        let alerts = words.filter(|word| word.starts_with('+'));
+        Some(Box::new(alerts.map(|alert| Record {
+            topic: "alerts".into(),
+            key: alert.to_owned(),
+            headers: Vec::new(),
+            value: alert.as_bytes().to_vec(),
+            raw: 0..0,
+        })))
     }
 
     fn takes_dead_letters(&self) -> bool {

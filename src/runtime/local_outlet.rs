@@ -5,9 +5,13 @@
 //! sweep would publish the same records again. While one commit waits, no other publishes, because what is not published
 //! can't repeat.
 //!
+//! Alerts with records of their own come first ([`alerts`]).
+//!
 //! An incident that is too large for its topic is split, one incident after the other. Each part is published after the one
 //! before it is acknowledged. The incident counts as published when all parts are. If a part is refused, the incident is
 //! held back, and its parts may be published again later.
+
+mod alerts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +39,8 @@ use crate::runtime::outlet_items::{
     LetterTopics, record_items, restore, see_changes, settle_without_record, unsplittable,
 };
 
+use alerts::{AcknowledgedAlerts, BatchAlerts};
+
 /// The pause between two tries to write the ledger.
 const LEDGER_RETRY: Duration = Duration::from_secs(1);
 
@@ -49,6 +55,7 @@ struct Shared {
     /// The number of commits that wait until the ledger can be written again.
     stuck: watch::Sender<usize>,
     letters: LetterTopics,
+    alerts: AcknowledgedAlerts,
     /// Publications that are not yet acknowledged.
     unacknowledged: OldestWait,
 }
@@ -66,6 +73,7 @@ impl LocalOutlet {
             observer,
             stuck: watch::Sender::new(0),
             letters: LetterTopics::default(),
+            alerts: AcknowledgedAlerts::default(),
             unacknowledged: OldestWait::default(),
         }))
     }
@@ -157,7 +165,9 @@ struct Oversize {
 impl LocalLease {
     async fn publish_and_record(&self, batch: Batch) -> Committed {
         let forgets_only = batch.items.is_empty() && batch.state.is_none();
-        let Outcome { done, failure } = self.publish(batch.items).await;
+        let mut alerts = self.publish_alerts(&batch.items).await;
+        let Outcome { done, failure } = self.publish(batch.items, &mut alerts).await;
+        self.keep_alerts(alerts, &done);
         let mut entry = LedgerEntry {
             state: batch.state.filter(|_| failure.is_none()),
             forget_before: batch.forget_before,
@@ -183,11 +193,16 @@ impl LocalLease {
         }
     }
 
-    async fn publish(&self, items: Vec<Item>) -> Outcome {
+    /// Publishes the items whose alerts are published.
+    async fn publish(&self, items: Vec<Item>, alerts: &mut BatchAlerts) -> Outcome {
         let (mut outcome, mut sent, mut records) = (Outcome::default(), Vec::new(), Vec::new());
         let mut stretch = Stretch::default();
         for mut item in items {
             stretch.worked(item.raw().len()).await;
+            if let Some(refusal) = alerts.refusal(&item) {
+                outcome.failure.get_or_insert(refusal);
+                continue;
+            }
             match self.encode(&mut item).await {
                 Some(record) => {
                     sent.push((item, record.topic.clone()));

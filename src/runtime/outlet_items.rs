@@ -1,6 +1,7 @@
 //! What the outlets do alike with the items of a batch.
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::edge::Edges;
 use crate::core::health::failure::{Failure, Health, Reaction};
@@ -61,6 +62,19 @@ pub(super) fn see_changes(observer: &dyn Observer, changes: &[Change]) {
     for change in changes {
         observer.see(Event::Published { change: *change });
     }
+}
+
+/// A number that a record of an alert has in common with records of the same version alone: key and headers have all that
+/// makes one.
+pub(super) fn version_of(record: &Record) -> u64 {
+    let mut hash = Xxh3::new();
+    let headers = record.headers.iter();
+    let headers = headers.flat_map(|(name, value)| [*name, value]);
+    for text in [&*record.topic, &record.key].into_iter().chain(headers) {
+        hash.update(&text.len().to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.digest()
 }
 
 /// Gives a refused item its bytes back.

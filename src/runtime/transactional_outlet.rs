@@ -8,6 +8,7 @@
 //! After a transaction that fails, only the ledger knows what was committed. The lease is then lost, the sweep ends, and
 //! the next one reads again from the cursor.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::limits::{Stretch, do_work};
 use super::oldest::OldestWait;
 use super::outlet_items::{
     LetterTopics, record_items, restore, see_changes, settle_without_record, unsplittable,
+    version_of,
 };
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::{IncidentId, TenantId};
@@ -33,9 +35,11 @@ use crate::ports::{
     TenantLedger, TransactionalLedger,
 };
 
-/// How much larger than the incident all its parts may be together. Each part repeats what is around the alerts, and a
-/// transaction holds all of them at once.
+/// How much larger than the incident all its parts may be together, and so all records of its alerts. Each part repeats what
+/// is around the alerts, and a transaction holds all of them at once.
 const PARTS_MOST: usize = 4;
+/// Besides, records of alerts may have this many bytes: the headers of some ten thousand.
+const ALERTS_LEAST: usize = 16 << 20;
 
 pub struct TransactionalOutlet(Arc<TransactionalShared>);
 
@@ -179,6 +183,13 @@ impl TransactionalLease {
 
     /// Adds an item to the transaction, or leaves it out with its failure.
     async fn prepare(&self, mut item: Item, prepared: &mut Prepared) {
+        let alerts = match self.alerts(&item).await {
+            Ok(alerts) => alerts,
+            Err(failure) => {
+                prepared.failure.get_or_insert(failure);
+                return;
+            }
+        };
         let encode = || self.encoder.encode(&item);
         let Some(record) = do_work(item.raw().len(), encode).await else {
             settle_without_record(item, &mut prepared.done, &mut prepared.failure);
@@ -195,6 +206,7 @@ impl TransactionalLease {
                     }
                     _ => {}
                 }
+                prepared.records.extend(alerts);
                 prepared.records.extend(records);
                 item.set_raw(Bytes::new());
                 prepared.done.push(item);
@@ -207,6 +219,28 @@ impl TransactionalLease {
             Err(failure) => {
                 prepared.failure.get_or_insert(failure);
             }
+        }
+    }
+
+    /// The records of an item's alerts, each of which their topic accepts.
+    async fn alerts(&self, item: &Item) -> Result<Vec<Record>, Failure> {
+        let (ledger, bytes) = (&self.outlet.ledger, item.raw().len());
+        let room = bytes.saturating_mul(PARTS_MOST) + ALERTS_LEAST;
+        let alerts = do_work(bytes, || {
+            within(self.encoder.alerts(item).into_iter().flatten(), room)
+        });
+        let alerts = alerts.await.ok_or_else(|| too_many_alerts(item, room))?;
+        let Some(topic) = alerts.first().map(|alert| &alert.topic) else {
+            return Ok(alerts);
+        };
+        ledger.accepts(topic).await?;
+        let (limit, largest) = (
+            ledger.limit(topic).await,
+            alerts.iter().map(Record::size).max(),
+        );
+        match largest.filter(|largest| *largest > limit) {
+            Some(largest) => Err(too_large(topic, largest, limit)),
+            None => Ok(alerts),
         }
     }
 
@@ -251,6 +285,32 @@ fn too_large(topic: &str, bytes: usize, limit: usize) -> Failure {
             "raise max.message.bytes of the topic {topic} to {bytes} or more, and socket.request.max.bytes of the brokers \
              likewise where it is smaller"
         ),
+    )
+}
+
+/// Records, each version once. `None`: they have more bytes than this together.
+fn within(records: impl Iterator<Item = Record>, mut room: usize) -> Option<Vec<Record>> {
+    let mut versions = HashSet::new();
+    let records = records.filter(|record| versions.insert(version_of(record)));
+    let counted = records.map(|record| {
+        room = room.checked_sub(record.size())?;
+        Some(record)
+    });
+    counted.collect()
+}
+
+fn too_many_alerts(item: &Item, room: usize) -> Failure {
+    let incident = match item {
+        Item::Version { reading, .. } => reading.id.to_string(),
+        _ => String::new(),
+    };
+    Failure::new(
+        Health::Misconfigured,
+        Reaction::HoldBack,
+        format!(
+            "the alerts of incident {incident} make records of more than {room} bytes, which no transaction holds"
+        ),
+        "unset kafka.alerts_topic for this tenant until the incident is published",
     )
 }
 

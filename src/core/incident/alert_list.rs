@@ -42,20 +42,27 @@ pub(super) fn row(shape: &'static Shape) -> Option<(usize, AlertTable)> {
     })
 }
 
-/// Calls `visit` with each alert of an incident, in order, until it returns `false`. If the member occurs twice, the last one
-/// counts.
-///
-/// # Errors
-/// The incident or its alerts can't be followed to their end. Some alerts may have been visited.
-pub fn each_alert<'a>(
+/// The alerts of an incident, in order. If the member occurs twice, the last one counts. It ends early where the list can't be
+/// followed any further; an incident that can't be followed to its end has none.
+pub fn alerts<'a>(
     raw: &'a [u8],
     shape: &'static Shape,
-    visit: impl FnMut(AlertReading<'a>) -> bool,
-) -> Result<(), Broken> {
-    let mut input = Scanner::new(raw);
-    let mut alerts = None;
+) -> impl Iterator<Item = AlertReading<'a>> + use<'a> {
+    let found = find(raw).unwrap_or_default().zip(row(shape));
+    let entered = found.and_then(|(mut input, (_, table))| {
+        let enters = input.enter(Begins::List);
+        enters.then_some((input, table))
+    });
+    entered
+        .into_iter()
+        .flat_map(|(mut input, table)| std::iter::from_fn(move || next(&mut input, table).ok()?))
+}
+
+/// Where the alerts of an incident are.
+fn find(raw: &[u8]) -> Result<Option<Scanner<'_>>, Broken> {
+    let (mut input, mut alerts) = (Scanner::new(raw), None);
     if !input.enter(Begins::Object) {
-        return Err(Broken(0));
+        return Ok(None);
     }
     while let Some(key) = input.key()? {
         if key.is(ALERTS) {
@@ -63,13 +70,21 @@ pub fn each_alert<'a>(
         }
         input.skip()?;
     }
-    let Some((mut alerts, (_, table))) = alerts.zip(row(shape)) else {
-        return Ok(());
-    };
-    match alerts.begins() {
-        Begins::List => each(&mut alerts, table, visit),
-        _ => Ok(()),
+    Ok(alerts)
+}
+
+/// The next alert of an entered list.
+fn next<'a>(input: &mut Scanner<'a>, table: AlertTable) -> Result<Option<AlertReading<'a>>, Broken> {
+    if !input.item()? {
+        return Ok(None);
     }
+    let mut start = *input;
+    start.begins();
+    Ok(Some(AlertReading {
+        id: id(start, table.id),
+        hash: ContentHash(value(input, table.compared)?),
+        raw: start.up_to(input),
+    }))
 }
 
 /// Calls `visit` with each alert of the next value until it returns `false`.
@@ -84,14 +99,7 @@ pub(super) fn each<'a>(
     if !input.enter(Begins::List) {
         return Err(Broken(0));
     }
-    while input.item()? {
-        let mut start = *input;
-        start.begins();
-        let alert = AlertReading {
-            id: id(start, table.id),
-            hash: ContentHash(value(input, table.compared)?),
-            raw: start.up_to(input),
-        };
+    while let Some(alert) = next(input, table)? {
         if !visit(alert) {
             return Ok(());
         }

@@ -49,7 +49,15 @@ impl AlertChanges {
 
     /// Whether the alert is in the incident now and was not published before in this form.
     pub fn is_news(&self, id: &str) -> bool {
-        let has = |ids: &[String]| ids.binary_search_by(|one| one.as_str().cmp(id)).is_ok();
-        has(&self.added) || has(&self.changed)
+        self.is_added(id) || has(&self.changed, id)
     }
+
+    /// Whether the alert was not published before.
+    pub fn is_added(&self, id: &str) -> bool {
+        has(&self.added, id)
+    }
+}
+
+fn has(ids: &[String], id: &str) -> bool {
+    ids.binary_search_by(|one| one.as_str().cmp(id)).is_ok()
 }

@@ -39,7 +39,7 @@ pub(super) struct EventFields<'a> {
     pub kinds: Vec<&'a str>,
     pub action: &'a str,
     pub module: &'a str,
-    pub dataset: &'a str,
+    pub dataset: String,
     pub provider: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<u8>,

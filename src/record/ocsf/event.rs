@@ -1,10 +1,11 @@
-//! The members of an Incident Finding that are filled, named as OCSF names them.
+//! The members of an Incident Finding and a Detection Finding that are filled, named as OCSF names them.
 
 use serde::Serialize;
 
 /// An id of an enumeration and its caption.
 pub(super) type Named<'a> = (u8, &'a str);
 
+// More than 12 fields: those that OCSF has in one object.
 #[derive(Serialize)]
 pub(super) struct OcsfEvent<'a> {
     #[serde(flatten)]
@@ -27,13 +28,19 @@ pub(super) struct OcsfEvent<'a> {
     pub comment: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub src_url: Option<&'a str>,
-    /// The incident, then its alerts.
+    /// Of a Detection Finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding_info: Option<FindingInfo<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_alert: Option<bool>,
+    /// Of an Incident Finding: the incident, then its alerts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub finding_info_list: Vec<FindingInfo<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub observables: Vec<Observable<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 pub(super) struct Activity<'a> {
     pub category_uid: u8,
     pub category_name: &'a str,
@@ -183,7 +190,7 @@ pub(super) struct Uid<'a> {
 
 #[derive(Serialize)]
 pub(super) struct RelatedEvent<'a> {
-    pub uid: &'a str,
+    pub uid: String,
     pub type_name: &'a str,
 }
 

@@ -14,7 +14,14 @@ pub(super) struct Enumeration {
     pub captions: &'static [(u8, &'static str)],
 }
 
-/// `activity_id`: what became of the incident.
+/// The `class_uid` of a class and its caption.
+pub(super) type OcsfClass = (u16, &'static str);
+
+pub(super) const INCIDENT_FINDING: OcsfClass = (2005, "Incident Finding");
+/// Of an alert's own record.
+pub(super) const DETECTION_FINDING: OcsfClass = (2004, "Detection Finding");
+
+/// `activity_id`: what became of the incident, or of the alert.
 pub(super) fn activity(change: Change) -> (u8, &'static str) {
     match change {
         Change::Created => (1, "Create"),
@@ -45,6 +52,7 @@ pub(super) static SEVERITY: Enumeration = Enumeration {
 /// `status_id`. Microsoft's word itself is the `status_code`.
 pub(super) static STATUS: Enumeration = Enumeration {
     words: &[
+        ("new", 1),
         ("active", 1),
         ("inProgress", 2),
         ("awaitingAction", 3),

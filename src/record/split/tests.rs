@@ -41,6 +41,7 @@ fn scene(format: RecordFormat, incident: impl AsRef<[u8]>) -> Scene {
         name: "contoso".into(),
         source: "https://api.example".to_owned(),
         topic: "incidents".into(),
+        alerts_topic: None,
         format,
         status_topic: None,
         dead_letter_topic: Some("dead".into()),

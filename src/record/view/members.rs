@@ -131,6 +131,23 @@ pub(super) static ALERT: &[(&str, Place)] = &[
                                                    ("devices", Evidence),
 ];
 
+/// Members of an alert that count only in a record of its own: there it is what the incident is in others.
+#[rustfmt::skip]
+pub(super) static ALERT_ALONE: &[(&str, Place)] = &[
+    ("title", Text(Title)),
+    ("description", Text(Description)),
+    ("createdDateTime", Text(Created)),            ("creationTime", Text(Created)),
+    ("lastUpdateDateTime", Text(Updated)),         ("lastUpdatedTime", Text(Updated)),
+    ("status", Text(Status)),
+    ("severity", Text(Severity)),
+    ("classification", Text(Classification)),
+    ("determination", Text(Determination)),
+    ("assignedTo", Text(AssignedTo)),
+    ("alertWebUrl", Text(WebUrl)),
+    ("systemTags", Into(Tags)),
+    ("comments", Comments),
+];
+
 /// Members of evidence, at any depth: Graph nests accounts and files, Defender does not.
 #[rustfmt::skip]
 pub(super) static EVIDENCE: &[(&str, Kind)] = &[

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::core::incident::json::{Begins, Broken, Scalar, Scanner};
 use crate::core::time::ticks::Ticks;
 
-use super::members::{ALERT, COMMENT, EVIDENCE, INCIDENT, Kind, Place, TextMember};
+use super::members::{ALERT, ALERT_ALONE, COMMENT, EVIDENCE, INCIDENT, Kind, Place, TextMember};
 use super::{IncidentView, ObjectView, Observation, Room};
 
 /// What an alert takes in a record beside its texts, about.
@@ -30,6 +30,24 @@ impl<'a> IncidentView<'a> {
         let _ = reader.object(&mut Scanner::new(raw), INCIDENT, &mut incident);
         Self {
             incident,
+            ..reader.view
+        }
+    }
+
+    /// Reads an alert that has a record of its own: as the incident, and as its only alert.
+    pub(in crate::record) fn of_alert(raw: &'a [u8], room: Room) -> Self {
+        let mut reader = Reader {
+            view: Self::default(),
+            room,
+            spare: None,
+        };
+        let (mut alone, mut alert) = (ObjectView::default(), ObjectView::default());
+        // As above.
+        let _ = reader.object(&mut Scanner::new(raw), ALERT_ALONE, &mut alone);
+        let _ = reader.read_alert(&mut Scanner::new(raw), &mut alert);
+        Self {
+            incident: alone,
+            alerts: vec![alert],
             ..reader.view
         }
     }
@@ -98,12 +116,7 @@ impl<'a> Reader<'a> {
 
     fn alert(&mut self, input: &mut Scanner<'a>) -> Result<(), Broken> {
         let mut alert = self.spare.take().unwrap_or_default();
-        self.object(input, ALERT, &mut alert)?;
-        let at = |member| alert.texts.instant(member);
-        if let Some(first) = at(TextMember::FirstActivity).or(at(TextMember::LastActivity)) {
-            let last = at(TextMember::LastActivity).unwrap_or(first);
-            self.see_activity(first.min(last), last.max(first));
-        }
+        self.read_alert(input, &mut alert)?;
         if alert.size() == 0 {
             self.spare = Some(alert);
             return Ok(());
@@ -111,6 +124,20 @@ impl<'a> Reader<'a> {
         match self.room.take(alert.size() + ALERT_COST) {
             true => self.view.alerts.push(*alert),
             false => self.view.cut = true,
+        }
+        Ok(())
+    }
+
+    fn read_alert(
+        &mut self,
+        input: &mut Scanner<'a>,
+        alert: &mut ObjectView<'a>,
+    ) -> Result<(), Broken> {
+        self.object(input, ALERT, alert)?;
+        let at = |member| alert.texts.instant(member);
+        if let Some(first) = at(TextMember::FirstActivity).or(at(TextMember::LastActivity)) {
+            let last = at(TextMember::LastActivity).unwrap_or(first);
+            self.see_activity(first.min(last), last.max(first));
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub struct Topic {
     pub refused: Mutex<Option<&'static str>>,
     /// The largest record that it accepts.
     pub limit: Mutex<Option<usize>>,
+    /// The most records of one call.
+    pub most: Mutex<usize>,
 }
 
 impl Default for Topic {
@@ -26,6 +28,7 @@ impl Default for Topic {
             away: watch::Sender::new(false),
             refused: Mutex::default(),
             limit: Mutex::default(),
+            most: Mutex::default(),
         }
     }
 }
@@ -38,6 +41,14 @@ impl Topic {
             .map(|record| String::from_utf8_lossy(&record.value).into_owned())
             .collect()
     }
+
+    /// The place of the record with this value.
+    pub fn position(&self, value: &str) -> Option<usize> {
+        let records = self.records.lock();
+        records
+            .iter()
+            .position(|record| record.value == value.as_bytes())
+    }
 }
 
 impl Publisher for Topic {
@@ -45,6 +56,8 @@ impl Publisher for Topic {
         async move {
             let _ = self.away.subscribe().wait_for(|away| !away).await;
             let refused = *self.refused.lock();
+            let most = *self.most.lock();
+            *self.most.lock() = most.max(records.len());
             let limit = *self.limit.lock();
             let accept = |record: Record| {
                 let text = String::from_utf8_lossy(&record.value).into_owned();

@@ -200,3 +200,77 @@ async fn a_batch_that_holds_nothing_is_not_written() {
     let committed = scene.commit(Vec::new()).await;
     assert!(committed.result.is_ok(), "{committed:?}");
 }
+
+#[tokio::test]
+async fn alerts_are_published_before_their_incident_each_once() {
+    let scene = scene();
+    let batch = vec![
+        incident(1, "a +b +c +b"),
+        incident(2, "d"),
+        incident(3, "+e"),
+    ];
+    let committed = scene.commit(batch).await;
+    assert_eq!((committed.published, committed.result), (3, Ok(())));
+    assert_eq!(scene.topic.values("alerts"), ["+b", "+c", "+e"]);
+    let last_alert = scene.topic.position("+e");
+    assert!(
+        last_alert < scene.topic.position("a +b +c +b"),
+        "an incident came before"
+    );
+    assert_eq!(scene.marked(), [1, 2, 3]);
+    assert_eq!(
+        *scene.counts.published.lock(),
+        3,
+        "alerts count as incidents"
+    );
+}
+
+#[tokio::test]
+async fn an_incident_whose_alert_is_refused_is_held_back_and_its_other_alerts_are_not_published_again()
+ {
+    let scene = scene();
+    *scene.topic.refused.lock() = Some("+bad");
+    let held = || vec![incident(1, "a +b +bad"), incident(2, "d")];
+    for _ in 0..3 {
+        let committed = scene.commit(held()).await;
+        let failure = committed.result.expect_err("one alert is refused");
+        assert_eq!(failure.reaction, Reaction::HoldBack);
+        assert_eq!(committed.published, 1);
+    }
+    assert_eq!(scene.topic.values("alerts"), ["+b"]);
+    assert_eq!(scene.topic.values("incidents"), ["d", "d", "d"]);
+    assert_eq!(scene.marked(), [2]);
+    *scene.topic.refused.lock() = None;
+    assert_eq!(scene.commit(held()).await.result, Ok(()));
+    assert_eq!(scene.topic.values("alerts"), ["+b", "+bad"]);
+    // Its next version is another incident's as far as alerts are concerned.
+    assert_eq!(scene.commit(held()).await.result, Ok(()));
+    assert_eq!(scene.topic.values("alerts"), ["+b", "+bad", "+b", "+bad"]);
+}
+
+#[tokio::test]
+async fn alerts_of_an_incident_that_is_held_back_are_published_once() {
+    let scene = scene();
+    let solid = "+a a-word-that-no-part-has-room-for";
+    for _ in 0..3 {
+        assert!(scene.commit(vec![incident(1, solid)]).await.result.is_err());
+    }
+    assert_eq!(scene.topic.values("alerts"), ["+a"]);
+    *scene.topic.limit.lock() = None;
+    assert_eq!(scene.commit(vec![incident(1, solid)]).await.result, Ok(()));
+    assert_eq!(scene.topic.values("alerts"), ["+a"]);
+}
+
+#[tokio::test]
+async fn alerts_beyond_a_batch_s_records_are_sent_in_several_requests() {
+    let scene = scene();
+    *scene.topic.limit.lock() = None;
+    let many: Vec<String> = (0..20_000)
+        .map(|n| format!("+alert-of-some-length-{n}"))
+        .collect();
+    let text: &'static str = many.join(" ").leak();
+    assert_eq!(scene.commit(vec![incident(1, text)]).await.result, Ok(()));
+    assert_eq!(scene.topic.values("alerts"), many);
+    let most = *scene.topic.most.lock();
+    assert!(most < 20_000 / 2, "{most} records at once");
+}

@@ -247,3 +247,52 @@ async fn a_batch_that_holds_nothing_begins_no_transaction() {
     assert_eq!((committed.published, committed.result), (0, Ok(())));
     assert!(scene.published().is_empty());
 }
+
+#[tokio::test]
+async fn alerts_are_in_the_transaction_of_their_incident() {
+    let scene = scene();
+    let committed = scene
+        .commit(vec![incident(1, "a +b +c +b"), incident(2, "d")])
+        .await;
+    assert_eq!((committed.published, committed.result), (2, Ok(())));
+    assert_eq!(scene.published(), [["+b", "+c", "a +b +c +b", "d"]]);
+    assert_eq!(scene.recorded(), (vec![1, 2], true));
+}
+
+#[tokio::test]
+async fn an_incident_whose_alert_can_t_be_published_is_left_out_with_all_its_alerts() {
+    let scene = scene();
+    let large = "+b +an-alert-that-is-larger-than-its-topic-accepts";
+    let committed = scene
+        .commit(vec![incident(1, large), incident(2, "d +e")])
+        .await;
+    let failure = committed.result.expect_err("one alert is too large");
+    assert_eq!(failure.reaction, Reaction::HoldBack);
+    assert!(
+        failure.what.contains("the topic alerts accepts"),
+        "{failure}"
+    );
+    assert_eq!(scene.published(), [["+e", "d +e"]]);
+    assert_eq!(scene.recorded(), (vec![2], false));
+    scene.ledger.absent.lock().insert("alerts");
+    let committed = scene
+        .commit(vec![incident(3, "d +e"), incident(4, "f")])
+        .await;
+    assert_eq!(committed.result, Err(no_topic()));
+    assert_eq!(scene.published()[1], ["f"]);
+}
+
+#[test]
+fn records_of_alerts_have_a_limit_together_and_each_version_is_there_once() {
+    let record = |key: &str| Record {
+        topic: "alerts".into(),
+        key: key.to_owned(),
+        headers: Vec::new(),
+        value: vec![0; 9],
+        raw: 0..0,
+    };
+    let three = || ["a", "b", "a"].into_iter().map(record);
+    let fit = within(three(), 20).expect("they fit");
+    assert_eq!(fit, [record("a"), record("b")]);
+    assert_eq!(within(three(), 19), None);
+}

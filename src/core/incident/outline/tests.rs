@@ -4,10 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::core::incident::alert_list::each_alert;
+use crate::core::incident::alert_list::alerts;
 use crate::core::incident::reading::read;
 use crate::core::incident::significant::Compared;
-use crate::core::incident::version::ContentHash;
 use crate::core::sources::{defender, graph};
 
 /// The members of an incident that a model sets, besides its alerts. Equal values are one meaning in any spelling.
@@ -363,25 +362,19 @@ fn the_form_in_the_ledger_never_changes() {
 #[test]
 fn each_alert_has_its_bytes() {
     let raw = graph_incident(r#"[ {"id":"a", "x":1}, {"id":7}, {"title":"no id"}, null ]"#);
-    let mut found = Vec::new();
-    let whole = each_alert(&raw, &graph::SHAPE, |alert| {
-        let raw = String::from_utf8_lossy(alert.raw).into_owned();
-        found.push((alert.id.map(|id| id.into_owned()), raw));
-        true
-    });
-    assert_eq!(whole, Ok(()));
+    let found: Vec<_> = alerts(&raw, &graph::SHAPE)
+        .map(|alert| {
+            let raw = String::from_utf8_lossy(alert.raw).into_owned();
+            (alert.id.map(|id| id.into_owned()), raw)
+        })
+        .collect();
     let ids: Vec<_> = found.iter().map(|(id, _)| id.as_deref()).collect();
     assert_eq!(ids, [Some("a"), Some("7"), None, None]);
     assert_eq!(found[0].1, r#"{"id":"a", "x":1}"#);
     let hash = |status: &str| {
         let raw = graph_incident(&format!(r#"[{{"id":"a","status":"{status}"}}]"#));
-        let mut hash = ContentHash(0);
-        each_alert(&raw, &graph::SHAPE, |alert| {
-            hash = alert.hash;
-            true
-        })
-        .expect("alerts");
-        hash
+        let alert = alerts(&raw, &graph::SHAPE).next();
+        alert.expect("an alert").hash
     };
     assert_eq!(hash("new"), hash("NEW"));
     assert_ne!(hash("new"), hash("resolved"));
