@@ -45,7 +45,9 @@
 //!    knows how large a record may be. With the local ledger ([`runtime::local_outlet`]) it publishes them ([`kafka`]), and
 //!    after Kafka's acknowledgement it writes the [`ledger`]. With the ledger in Kafka ([`runtime::transactional_outlet`])
 //!    records and ledger rows are one transaction: both are there, or neither. One record that Kafka refuses would abort it, so
-//!    topics and sizes are checked before. The bytes count against the budget of [`runtime::limits`] from their arrival until
+//!    topics and sizes are checked before. If there is a topic for alerts, those that differ from the incident's version before
+//!    ([`core::incident::alert_version`]) are records of the same item: with the local ledger they are acknowledged before the
+//!    incident is sent, with the ledger in Kafka they are in its transaction. The bytes count against the budget of [`runtime::limits`] from their arrival until
 //!    the ledger is written.
 //! 6. The cursor is written with the last batch of the sweep: when the last page was read to its end and every record of the
 //!    sweep is acknowledged (with the ledger in Kafka: committed). It does not follow the local clock, and never passes the time

@@ -133,6 +133,8 @@ pub struct TenantSettings {
     pub(crate) api: Arc<ApiSettings>,
     pub(crate) poll: Arc<PollSettings>,
     pub(crate) topic: Arc<str>,
+    /// `None`: alerts have no records of their own.
+    pub(crate) alerts_topic: Option<Arc<str>>,
     pub(crate) format: RecordFormat,
 }
 

@@ -222,7 +222,8 @@ async fn open_ledger(path: PathBuf) -> Result<LocalLedger, LedgerError> {
 
 fn connect(settings: &Settings) -> Result<KafkaPublisher, KafkaError> {
     let publisher = KafkaPublisher::connect(settings.kafka.connection.clone())?;
-    let topics = settings.tenants.iter().map(|tenant| &tenant.topic);
+    let tenants = settings.tenants.iter();
+    let topics = tenants.flat_map(|tenant| [&tenant.topic].into_iter().chain(&tenant.alerts_topic));
     let own = [
         &settings.kafka.status_topic,
         &settings.kafka.dead_letter_topic,

@@ -129,6 +129,7 @@ fn same_tokens(before: &TenantSettings, after: &TenantSettings) -> bool {
             api,
             poll: _,
             topic: _,
+            alerts_topic: _,
             format: _,
         } = tenant;
         let ApiSettings {
@@ -159,7 +160,7 @@ fn encoder(tenant: &TenantSettings, settings: &Settings) -> RecordEncoder {
             .trim_end_matches('/')
             .to_owned(),
         topic: tenant.topic.clone(),
-        alerts_topic: None,
+        alerts_topic: tenant.alerts_topic.clone(),
         format: tenant.format,
         status_topic: settings.kafka.status_topic.clone(),
         dead_letter_topic: settings.kafka.dead_letter_topic.clone(),

@@ -177,9 +177,11 @@ pub fn retirement<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> 
 /// Every topic once: those of these tenants first, then the daemon's own, and the ledger's last.
 pub fn topics(settings: &Settings, tenants: &[&TenantSettings]) -> Vec<TopicUse> {
     let incidents = tenants.iter().map(|tenant| (&tenant.topic, "incidents"));
+    let alerts = tenants.iter().filter_map(|tenant| tenant.alerts_topic.as_ref());
     let status = settings.kafka.status_topic.iter();
     let dead = settings.kafka.dead_letter_topic.iter();
     let all = incidents
+        .chain(alerts.map(|topic| (topic, "alerts")))
         .chain(status.map(|topic| (topic, "status")))
         .chain(dead.map(|topic| (topic, "dead letters")));
     let mut topics: Vec<TopicUse> = Vec::new();

@@ -1,6 +1,6 @@
 //! `[kafka]`: where records go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,29 +85,69 @@ fn is_host_and_port(text: &str) -> bool {
     is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// The key of a topic to which something else than the ledger's rows is written, if it is the ledger's topic. A record among
-/// rows can't be read as one. `shared`: the topic of tenants without their own.
-pub(super) fn clashes_with_ledger(settings: &Settings, shared: &Arc<str>) -> Option<&'static str> {
+/// The topics of a tenant, or of all tenants without their own.
+#[derive(Clone, Copy)]
+pub(super) struct TenantTopics<'a> {
+    pub incidents: &'a Arc<str>,
+    pub alerts: Option<&'a Arc<str>>,
+}
+
+impl<'a> TenantTopics<'a> {
+    fn with_keys(self) -> impl Iterator<Item = (&'static str, &'a Arc<str>)> {
+        let alerts = self.alerts.into_iter().map(|topic| (ALERTS_TOPIC, topic));
+        alerts.chain([("kafka.topic", self.incidents)])
+    }
+}
+
+/// Every topic that is written to besides the ledger's, with its key.
+fn topics<'a>(
+    settings: &'a Settings,
+    shared: TenantTopics<'a>,
+) -> impl Iterator<Item = (&'static str, &'a Arc<str>)> {
     let KafkaSettings {
         status_topic,
         dead_letter_topic,
         ..
     } = &settings.kafka;
-    let ledger = &settings.ledger;
-    let of_tenants = settings.tenants.iter().map(|tenant| &tenant.topic);
-    let records = of_tenants
-        .chain([shared])
-        .map(|topic| ("kafka.topic", topic));
-    let states = status_topic
-        .iter()
-        .map(|topic| ("kafka.status_topic", topic));
+    let tenants = settings.tenants.iter();
+    let own = tenants.map(|tenant| TenantTopics {
+        incidents: &tenant.topic,
+        alerts: tenant.alerts_topic.as_ref(),
+    });
+    let states = status_topic.iter();
     let letters = dead_letter_topic.iter();
-    let letters = letters.map(|topic| ("kafka.dead_letter_topic", topic));
-    let mut all = records.chain(states).chain(letters);
-    let clash = all.find(|(_, topic)| **topic == ledger.kafka.topic);
+    own.chain([shared])
+        .flat_map(TenantTopics::with_keys)
+        .chain(states.map(|topic| ("kafka.status_topic", topic)))
+        .chain(letters.map(|topic| ("kafka.dead_letter_topic", topic)))
+}
+
+const ALERTS_TOPIC: &str = "kafka.alerts_topic";
+
+/// The key of a topic to which something else than the ledger's rows is written, if it is the ledger's topic. A record among
+/// rows can't be read as one.
+pub(super) fn clashes_with_ledger(
+    settings: &Settings,
+    shared: TenantTopics<'_>,
+) -> Option<&'static str> {
+    let ledger = &settings.ledger;
+    let clash = topics(settings, shared).find(|(_, topic)| **topic == ledger.kafka.topic);
     clash
         .filter(|_| ledger.kind == LedgerKind::Kafka)
         .map(|(key, _)| key)
+}
+
+/// A topic of alerts that is also a topic of something else, and the other key. An alert's record there would be taken for an
+/// incident's, and the keys of both may be equal.
+pub(super) fn clashes_with_alerts<'a>(
+    settings: &'a Settings,
+    shared: TenantTopics<'a>,
+) -> Option<(&'static str, &'a Arc<str>)> {
+    let of_alerts = |(key, _): &(&str, _)| *key == ALERTS_TOPIC;
+    let alerts = topics(settings, shared).filter(of_alerts);
+    let alerts: HashSet<&Arc<str>> = alerts.map(|(_, topic)| topic).collect();
+    let mut others = topics(settings, shared).filter(|topic| !of_alerts(topic));
+    others.find(|(_, topic)| alerts.contains(topic))
 }
 
 /// Reads librdkafka's properties. Names may be quoted or dotted (`"sasl.password" = …`, `sasl.password = …`,

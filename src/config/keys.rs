@@ -110,6 +110,7 @@ static KEYS: &[ConfigKey] = &[
     row("kafka", "topic", Text("topic"), "security.incidents", Everyone, "topic of the incidents"),
     row("kafka", "properties", Table, "", Startup, "librdkafka's own properties, passed on unchanged"),
     row("kafka", "format", Choice(names::<RecordFormat>), "cloudevents", Everyone, "format of the incidents' records"),
+    row("kafka", "alerts_topic", Text("topic"), "", Everyone, "topic of the alerts, each version a record of its own; none are published without it"),
     row("kafka", "status_topic", Text("topic"), "", Daemon, "topic of the tenants' states; none are published without it"),
     row("kafka", "dead_letter_topic", Text("topic"), "", Daemon, "topic of elements that can't be read; none are published without it"),
     row("", "ledger", Table, "", Startup, "the record of what was published"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::access;
-use super::kafka;
+use super::kafka::{self, TenantTopics};
 use super::layers;
 use super::origin::{Spot, Table};
 use super::problems::{Diagnosis, Problem, Wrong, reads_plain, require, wrong};
@@ -46,9 +46,11 @@ pub(super) fn read(
     warn_of_order(&mut root, &tables);
     root.diagnosis.hides_tenants |= root.refused("tenants") || root.refused("tenants_dir");
     let given = root.finish();
-    let ledger = given.get("ledger").cloned();
-    let ledger_topic = ledger.and_then(|it| Some(file.of(it.into_table().ok()?.get("topic")?)));
-    let ledger_topic = ledger_topic.unwrap_or_else(|| file.clone());
+    let place = |table: &str, key: &str| {
+        let table = given.get(table).cloned();
+        let key = table.and_then(|table| Some(file.of(table.into_table().ok()?.get(key)?)));
+        key.unwrap_or_else(|| file.clone())
+    };
     if shared.api.settings.proxy.is_none() {
         layers::warn_of_unusable_proxies(context.environment, diagnosis);
     }
@@ -65,10 +67,23 @@ pub(super) fn read(
     settings.folders.extend(tenants_dir.clone());
     let existing;
     (settings.tenants, existing) = tenants.finish(tenants_dir, diagnosis);
-    if let Some(key) = kafka::clashes_with_ledger(&settings, &shared.topic) {
+    let topics = TenantTopics {
+        incidents: &shared.topic,
+        alerts: shared.alerts_topic.as_ref(),
+    };
+    if let Some(key) = kafka::clashes_with_ledger(&settings, topics) {
         let what = format!("{key} is the same topic, and a record is no row of the ledger");
         let wrong = wrong(what, "give the ledger a topic of its own");
-        let problem = Problem::at(&ledger_topic, "ledger.topic", wrong);
+        let problem = Problem::at(&place("ledger", "topic"), "ledger.topic", wrong);
+        diagnosis.problems.push(problem);
+    }
+    if let Some((key, topic)) = kafka::clashes_with_alerts(&settings, topics) {
+        let what = format!(
+            "{key} is the same topic, {topic}, where readers would take alerts for other records"
+        );
+        let wrong = wrong(what, "give the alerts a topic of their own");
+        let place = place("kafka", "alerts_topic");
+        let problem = Problem::at(&place, "kafka.alerts_topic", wrong);
         diagnosis.problems.push(problem);
     }
     Some((settings, existing))

@@ -26,6 +26,7 @@ pub(super) struct TenantParts {
     pub api: ApiChoice,
     poll: Arc<PollSettings>,
     pub topic: Arc<str>,
+    pub alerts_topic: Option<Arc<str>>,
     format: RecordFormat,
 }
 
@@ -52,18 +53,20 @@ impl TenantParts {
                 (api, Arc::new(poll))
             }
         };
-        let (topic, format) = root.within("kafka", |own| {
+        let (topic, alerts_topic, format) = root.within("kafka", |own| {
             let topic = match shared {
                 Some(shared) if !own.given("topic") => Some(Arc::clone(&shared.topic)),
                 _ => own.read("topic", kafka::topic_name),
             };
-            (topic, own.get("format"))
+            let alerts_topic = own.read("alerts_topic", kafka::topic_name);
+            (topic, alerts_topic, own.get("format"))
         });
         Some(Self {
             app,
             api,
             poll,
             topic: topic?,
+            alerts_topic,
             format: format?,
         })
     }
@@ -177,6 +180,7 @@ impl<'a> Tenants<'a> {
             api,
             poll,
             topic,
+            alerts_topic,
             format,
         } = parts?;
         for key in app.missing {
@@ -190,6 +194,7 @@ impl<'a> Tenants<'a> {
             api: api.settings,
             poll,
             topic,
+            alerts_topic,
             format,
         })
     }

@@ -191,13 +191,14 @@ fn a_secret_s_file_that_all_users_can_reach_is_warned_of_and_a_group_s_is_not() 
 fn a_topic_of_records_is_refused_as_the_ledger_s() {
     let ledger = |kind: &str, topic: &str, more: &str| {
         with(&format!(
-            "[ledger]\nkind = {kind:?}\ntopic = {topic:?}\n[kafka]\nstatus_topic = \"states\"\ndead_letter_topic = \"dead\"\n{more}"
+            "[ledger]\nkind = {kind:?}\ntopic = {topic:?}\n[kafka]\nstatus_topic = \"states\"\ndead_letter_topic = \"dead\"\nalerts_topic = \"alerts\"\n{more}"
         ))
     };
     let own = "[[tenants]]\nid = \"22222222-2222-2222-2222-222222222222\"\nkafka.topic = \"own\"\n";
     for (topic, key) in [
         ("security.incidents", "kafka.topic"),
         ("own", "kafka.topic"),
+        ("alerts", "kafka.alerts_topic"),
         ("states", "kafka.status_topic"),
         ("dead", "kafka.dead_letter_topic"),
     ] {
@@ -211,4 +212,26 @@ fn a_topic_of_records_is_refused_as_the_ledger_s() {
         ledger("local", topic, own).valid();
     }
     ledger("kafka", "a-topic-of-its-own", own).valid();
+}
+
+#[test]
+fn a_topic_of_alerts_is_refused_as_a_topic_of_anything_else() {
+    let others = "[kafka]\nstatus_topic = \"states\"\ndead_letter_topic = \"dead\"\n";
+    let own = "[[tenants]]\nid = \"22222222-2222-2222-2222-222222222222\"\nkafka.topic = \"own\"\n";
+    for (topic, key) in [
+        ("security.incidents", "kafka.topic"),
+        ("own", "kafka.topic"),
+        ("states", "kafka.status_topic"),
+        ("dead", "kafka.dead_letter_topic"),
+    ] {
+        let said = format!("kafka.alerts_topic: {key} is the same topic, {topic}, where");
+        for text in [
+            format!("{others}alerts_topic = {topic:?}\n{own}"),
+            format!("{others}{own}kafka.alerts_topic = {topic:?}\n"),
+        ] {
+            let report = with(&text).report();
+            assert!(report.contains(&said), "{topic}: {report}");
+        }
+    }
+    with(&format!("{others}alerts_topic = \"alerts\"\n{own}")).valid();
 }

@@ -61,6 +61,7 @@ fn what_needs_a_restart_by_the_table_is_what_a_reload_names() {
         ("log.level", "debug"),
         ("kafka.format", "raw"),
         ("kafka.topic", "other"),
+        ("kafka.alerts_topic", "other"),
         ("kafka.status_topic", "other"),
         ("kafka.dead_letter_topic", "other"),
         ("poll.overlap", "7m"),
