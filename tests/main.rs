@@ -9,6 +9,7 @@
 // Real processes need real time.
 #![allow(clippy::disallowed_methods)]
 
+mod alerts;
 mod canary;
 mod changes;
 mod chart;

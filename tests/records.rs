@@ -104,7 +104,7 @@ fn encoder(format: RecordFormat, source: &str) -> RecordEncoder {
         name: "contoso".into(),
         source: source.to_owned(),
         topic: Arc::from("security.incidents"),
-        alerts_topic: None,
+        alerts_topic: Some(Arc::from("security.alerts")),
         format,
         status_topic: None,
         dead_letter_topic: None,
@@ -141,6 +141,12 @@ fn record(format: RecordFormat, source: &str, item: &Item) -> Record {
     encoder(format, source).encode(item).expect("a record")
 }
 
+/// The records of the incident's alerts.
+fn alerts(format: RecordFormat, source: &str, item: &Item) -> Vec<Record> {
+    let encoder = encoder(format, source);
+    encoder.alerts(item).expect("a topic is set").collect()
+}
+
 /// The incident's bytes in an event.
 fn within(value: &[u8]) -> &RawValue {
     #[derive(Deserialize)]
@@ -167,7 +173,7 @@ async fn the_records_of_a_running_demo_are_valid_in_each_format() {
     let errors = String::from_utf8_lossy(&checked.stderr);
     assert!(checked.status.success(), "{counts}{errors}");
     tell(format_args!("{counts}"));
-    for class in ["cloudevents 1.0", "raw graph", "ocsf 2005", "ecs alert"] {
+    for class in ["cloudevents 1.0", "raw graph", "ocsf 2005", "ecs incident"] {
         let created = |line: &str| {
             line.starts_with(class) && line.contains("created") && line.contains("valid")
         };
@@ -198,11 +204,15 @@ fn live(simulator: &Simulator, tenant: Uuid) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_record_of_a_daemon_with_a_tenant_of_each_source_and_format_is_valid() {
     let (kafka, topic) = (shared(), unique("schemas"));
-    create_topic(&kafka, &topic, 1, &[]).await;
+    let alerts = format!("{topic}-alerts");
+    for topic in [&topic, &alerts] {
+        create_topic(&kafka, topic, 1, &[]).await;
+    }
     let tenants = 2 * SCHEMAS.len();
     let simulator = simulator(u32::try_from(tenants).unwrap(), Options::default()).await;
     let (world, journal) = (simulator.world(), simulator.journal());
-    let mut setup = Setup::new(&simulator, &kafka, &topic);
+    let setup = Setup::new(&simulator, &kafka, &topic);
+    let mut setup = setup.text("kafka.alerts_topic", &alerts);
     for (at, tenant) in world.tenants().iter().enumerate() {
         let (format, _) = SCHEMAS[at / 2];
         setup = setup.own_text(tenant.id, "kafka.format", format);
@@ -239,8 +249,12 @@ async fn each_record_of_a_daemon_with_a_tenant_of_each_source_and_format_is_vali
     .await;
     daemon.stop().await;
     journal.settled().await;
-    let found = blocking(move || read_all(&kafka, &topic)).await;
-    for record in &found {
+    let (found, alerts) = blocking(move || {
+        let of = |topic| read_all(&kafka, topic);
+        (of(&topic), of(&alerts))
+    })
+    .await;
+    for record in found.iter().chain(&alerts) {
         assert_eq!(header(record, "content-type"), Some("application/json"));
         let schema = header(record, "ce_dataschema").expect("a schema");
         assert!(schema.starts_with("https://"), "{schema}");
@@ -249,6 +263,8 @@ async fn each_record_of_a_daemon_with_a_tenant_of_each_source_and_format_is_vali
             .pointer("/metadata/uid")
             .or(event.pointer("/event/id"));
         assert_eq!(id.and_then(Value::as_str), header(record, "ce_id"));
+    }
+    for record in &found {
         let tenant: Uuid = header(record, "tenant_id").unwrap().parse().unwrap();
         let incident = within(&record.value).get();
         assert!(
@@ -257,9 +273,15 @@ async fn each_record_of_a_daemon_with_a_tenant_of_each_source_and_format_is_vali
         );
     }
     assert_eq!(found.len(), journal.shown_count());
-    let counts = validate(found.iter().map(|record| &*record.value));
+    let counts = validate(found.iter().chain(&alerts).map(|record| &*record.value));
     let counts = counts.unwrap_or_else(|errors| panic!("{errors}"));
     tell(format_args!("{counts}"));
+    for class in ["ocsf 2004", "ecs alert"] {
+        for change in ["created", "updated", "resolved"] {
+            let row = |line: &str| line.starts_with(class) && line.contains(change);
+            assert!(counts.lines().any(row), "{class} {change}: {counts}");
+        }
+    }
     for (name, _) in SCHEMAS {
         for change in ["created", "updated", "resolved", "redirected"] {
             let row = |line: &str| line.starts_with(name) && line.contains(change);

@@ -8,7 +8,7 @@ use incidentd::core::sources::{defender, graph};
 use incidentd::ports::Item;
 use serde_json::{Value, json};
 
-use super::{SCHEMAS, item, record, validate};
+use super::{SCHEMAS, alerts, item, record, validate};
 use crate::support::tell;
 
 const CHANGES: [Change; 5] = [
@@ -251,11 +251,18 @@ fn an_incident_is_valid_whatever_is_missing_or_odd_and_with_each_documented_word
                 "{name}: its bytes"
             );
         }
-        let counts = validate(records.iter().map(|(_, record)| &*record.value));
+        let items = graph.iter().chain(&defender).chain(&given);
+        let of_alerts: Vec<_> = items
+            .flat_map(|item| alerts(format, "https://api.example", item))
+            .collect();
+        assert!(of_alerts.len() > records.len() / 2, "{}", of_alerts.len());
+        let all = records.iter().map(|(_, record)| record).chain(&of_alerts);
+        let counts = validate(all.map(|record| &*record.value));
         let counts = counts.unwrap_or_else(|errors| panic!("{name}: {errors}"));
         tell(format_args!("{counts}"));
+        let count = records.len() + of_alerts.len();
         assert!(
-            counts.contains(&format!("records={} errors=0", records.len())),
+            counts.contains(&format!("records={count} errors=0")),
             "{counts}"
         );
     }
