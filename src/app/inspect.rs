@@ -177,7 +177,9 @@ pub fn retirement<'a>(tenants: impl IntoIterator<Item = &'a TenantSettings>) -> 
 /// Every topic once: those of these tenants first, then the daemon's own, and the ledger's last.
 pub fn topics(settings: &Settings, tenants: &[&TenantSettings]) -> Vec<TopicUse> {
     let incidents = tenants.iter().map(|tenant| (&tenant.topic, "incidents"));
-    let alerts = tenants.iter().filter_map(|tenant| tenant.alerts_topic.as_ref());
+    let alerts = tenants
+        .iter()
+        .filter_map(|tenant| tenant.alerts_topic.as_ref());
     let status = settings.kafka.status_topic.iter();
     let dead = settings.kafka.dead_letter_topic.iter();
     let all = incidents
