@@ -71,6 +71,25 @@ async fn a_missing_topic_comes_with_the_command_that_makes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn topics_of_alerts_are_looked_at_for_all_tenants_and_for_one() {
+    let simulator = microsoft(2).await;
+    let (kafka, topic) = topic().await;
+    let (missing, small) = (unique("missing"), unique("small"));
+    create_topic(&kafka, &small, 1, &[("max.message.bytes", "100000")]).await;
+    let second = simulator.world().tenants()[1].id;
+    let setup = Setup::new(&simulator, &kafka, &topic)
+        .text("kafka.alerts_topic", &missing)
+        .own_text(second, "kafka.alerts_topic", &small);
+    let ended = run(&setup, &["check"]).await;
+    assert_eq!(ended.code, 1, "{}", ended.all());
+    ended.says(&[
+        &format!("--create --topic {missing} --partitions"),
+        "max.message.bytes of the topic is 100000, less than Kafka's default",
+        "3 topics: 1 misconfigured, 2 ok",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_may_not_be_written_is_noticed_and_stays_empty() {
     let simulator = microsoft(1).await;
     let dir = tempfile::tempdir().unwrap();
