@@ -241,7 +241,7 @@ fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -
         turn: limits.turn,
         metrics: Renderings::new(limits.kept),
         report: Renderings::new(limits.kept),
-        preview: Renderings::new(limits.kept),
+        preview: Renderings::new_for_each(limits.kept * 4),
         front: Renderings::new(limits.kept),
         pages: Renderings::new(limits.kept * 4),
     });
@@ -316,12 +316,13 @@ async fn status(State(shared): SharedState) -> Result<impl IntoResponse, NoRende
     Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 
-/// Reads the files for all callers at a time. A preview is at most ten times as old as the processor time that it took.
+/// Reads the files for each caller, after the request has come: `check --reload` must see an edit of a moment ago. A caller who
+/// asks during a reading waits for the next one, so the wait is up to twice that of a page.
 async fn reload_preview(State(shared): SharedState) -> Result<impl IntoResponse, NoRendering> {
     let surface = Arc::clone(&shared.surface);
     let make =
         move || serde_json::to_vec(&surface.reload_preview()).map_err(|_| NoRendering::Broken);
-    let json = shared.preview.get("", shared.turn, make).await?;
+    let json = shared.preview.get("", shared.turn * 2, make).await?;
     Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 

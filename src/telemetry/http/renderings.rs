@@ -5,6 +5,9 @@
 //!   processor time that it cost. Before that time is over no other text of its kind is made: a caller who asks for another
 //!   page waits. So all callers together cost at most about a tenth of a core. Time that the thread waited does not count;
 //!   otherwise a small text would be seconds old on a busy machine.
+//! - A text of [`Renderings::new_for_each`] serves only callers who asked before it was begun: what they changed before they
+//!   asked is in it. One such text is made at a time, also when its callers have gone, and all of them together cost at most
+//!   one core.
 //! - A slow reader holds a share of the text, not a copy. At most `kept` texts of a kind are in memory. When slow readers hold
 //!   all of them, the newest continues to serve those who ask for the same: the time limit of a connection bounds its age.
 
@@ -23,12 +26,36 @@ pub(super) const KEPT: usize = 2;
 /// A text serves for this many times the processor time that it cost.
 const REST: u32 = 9;
 
+/// After a text that serves no later caller, the next one is begun after this many times the processor time that it cost.
+const REST_OF_NEW: u32 = 1;
+
 /// The texts of one kind.
 #[derive(Debug)]
 pub(super) struct Renderings {
+    freshness: Freshness,
     places: Arc<Semaphore>,
+    /// How many texts may be in the making at once.
+    makings: Arc<Semaphore>,
     /// Locked while the next text is made, so that others wait for it.
     latest: Mutex<Option<Latest>>,
+}
+
+/// Which callers a text serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    /// Also those who ask while it is recent.
+    Recent,
+    /// Only those who asked before it was begun.
+    New,
+}
+
+impl Freshness {
+    fn rest(self) -> u32 {
+        match self {
+            Self::Recent => REST,
+            Self::New => REST_OF_NEW,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -37,6 +64,7 @@ struct Latest {
     key: String,
     text: Arc<Rendering>,
     made: Instant,
+    /// Before this, no other text is made.
     until: Instant,
 }
 
@@ -44,6 +72,7 @@ struct Latest {
 #[derive(Debug)]
 struct Rendering {
     text: Vec<u8>,
+    began: Instant,
     cost: Duration,
     _place: OwnedSemaphorePermit,
 }
@@ -58,8 +87,12 @@ impl AsRef<[u8]> for Share {
 }
 
 impl Latest {
-    fn serves(&self, key: &str, asked: Instant) -> bool {
-        self.key == key && (asked < self.made || Instant::now() < self.until)
+    fn serves(&self, key: &str, asked: Instant, freshness: Freshness) -> bool {
+        let fresh = match freshness {
+            Freshness::Recent => asked < self.made || Instant::now() < self.until,
+            Freshness::New => asked <= self.text.began,
+        };
+        self.key == key && fresh
     }
 
     fn share(&self) -> Bytes {
@@ -80,13 +113,24 @@ pub(super) enum NoRendering {
 
 impl Renderings {
     pub(super) fn new(kept: usize) -> Self {
+        Self::with(Freshness::Recent, kept, kept)
+    }
+
+    /// Of texts that serve no caller who asks after they were begun.
+    pub(super) fn new_for_each(kept: usize) -> Self {
+        Self::with(Freshness::New, kept, 1)
+    }
+
+    fn with(freshness: Freshness, kept: usize, makings: usize) -> Self {
         Self {
+            freshness,
             places: Arc::new(Semaphore::new(kept)),
+            makings: Arc::new(Semaphore::new(makings)),
             latest: Mutex::const_new(None),
         }
     }
 
-    /// The text of `make`, or of a recent call for the same `key`. `make` runs on a thread for blocking work.
+    /// The text of `make`, or of another call for the same `key`. `make` runs on a thread for blocking work.
     pub(super) async fn get(
         &self,
         key: &str,
@@ -97,7 +141,7 @@ impl Renderings {
         let deadline = asked + patience;
         let latest = timeout_at(deadline, self.latest.lock()).await;
         let mut latest = latest.map_err(|_| NoRendering::Busy)?;
-        if let Some(fresh) = latest.as_ref().filter(|it| it.serves(key, asked)) {
+        if let Some(fresh) = latest.as_ref().filter(|it| it.serves(key, asked, self.freshness)) {
             return Ok(fresh.share());
         }
         if let Some(rest) = latest.as_ref().map(|it| it.until) {
@@ -112,22 +156,23 @@ impl Renderings {
             *latest = None;
         }
         let held = latest.as_ref().filter(|it| it.key == key);
+        let held = held.filter(|_| self.freshness == Freshness::Recent);
         let place = match (Arc::clone(&self.places).try_acquire_owned(), held) {
             (Ok(place), _) => place,
             (Err(_), Some(held)) => return Ok(held.share()),
-            (Err(_), None) => {
-                let place = Arc::clone(&self.places).acquire_owned();
-                let place = timeout_at(deadline, place).await;
-                place.ok().and_then(Result::ok).ok_or(NoRendering::Busy)?
-            }
+            (Err(_), None) => permit(&self.places, deadline).await?,
         };
+        // A making whose callers have gone holds its permit, but not the lock.
+        let making = permit(&self.makings, deadline).await?;
         // The rendering owns the place: one that hangs keeps it, so the number of those that hang is limited.
         let made = spawn_blocking(move || {
-            let began = processor_time();
-            let text = make()?;
+            let (began, used) = (Instant::now(), processor_time());
+            let text = make();
+            drop(making);
             Ok(Arc::new(Rendering {
-                text,
-                cost: processor_time().saturating_sub(began),
+                text: text?,
+                began,
+                cost: processor_time().saturating_sub(used),
                 _place: place,
             }))
         });
@@ -136,7 +181,7 @@ impl Renderings {
         // A panic is a defect.
         let text = made.unwrap_or(Err(NoRendering::Broken))?;
         let made = Instant::now();
-        let until = made + text.cost * REST;
+        let until = made + text.cost * self.freshness.rest();
         let key = key.to_owned();
         let latest = latest.insert(Latest {
             key,
@@ -148,6 +193,14 @@ impl Renderings {
     }
 }
 
+async fn permit(
+    of: &Arc<Semaphore>,
+    deadline: Instant,
+) -> Result<OwnedSemaphorePermit, NoRendering> {
+    let permit = timeout_at(deadline, Arc::clone(of).acquire_owned()).await;
+    permit.ok().and_then(Result::ok).ok_or(NoRendering::Busy)
+}
+
 /// The processor time that this thread has used.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -157,7 +210,8 @@ fn processor_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::future::join_all;
+    use futures_util::future::{FutureExt, join_all};
+    use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::sync_channel;
     use tokio::time::sleep;
@@ -300,6 +354,66 @@ mod tests {
         assert!(began.elapsed() >= Duration::from_millis(20 + 180));
         let none = texts.get("c", Duration::from_millis(1), busy("c")).await;
         assert_eq!(none, Err(NoRendering::Busy));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_new_text_serves_those_who_asked_before_it_was_begun_and_nobody_later() {
+        let texts = Renderings::new_for_each(KEPT);
+        let files = Arc::new(AtomicUsize::new(0));
+        let (begun, reading) = sync_channel::<()>(4);
+        let (go_on, wait) = sync_channel::<()>(4);
+        let wait = Arc::new(parking_lot::Mutex::new(wait));
+        let read = || {
+            let (files, begun, wait) = (files.clone(), begun.clone(), wait.clone());
+            move || {
+                let seen = files.load(Ordering::SeqCst);
+                let _ = begun.send(());
+                let _ = wait.lock().recv();
+                Ok(seen.to_string().into_bytes())
+            }
+        };
+        // An edit during the first reading, before the others ask.
+        let edit = async {
+            tokio::task::block_in_place(|| reading.recv()).expect("the first has begun");
+            files.store(1, Ordering::SeqCst);
+            let others = (0..9).map(|_| texts.get("", LONG, read()));
+            let mut others = pin!(join_all(others));
+            assert!(others.as_mut().now_or_never().is_none(), "they wait");
+            for _ in 0..2 {
+                go_on.send(()).expect("it waits");
+            }
+            others.await
+        };
+        let (first, others) = tokio::join!(texts.get("", LONG, read()), edit);
+        assert_eq!(first.expect("a text"), "0");
+        for text in others {
+            assert_eq!(text.expect("a text"), "1");
+        }
+        assert!(reading.try_recv().is_ok(), "a second reading for the nine");
+        assert!(reading.try_recv().is_err(), "and no third one");
+    }
+
+    #[tokio::test]
+    async fn new_texts_are_made_one_at_a_time_also_for_callers_who_have_gone() {
+        let texts = Renderings::new_for_each(KEPT);
+        let (running, most) = (Arc::default(), Arc::default());
+        let (go_on, wait) = sync_channel::<()>(0);
+        let wait = Arc::new(parking_lot::Mutex::new(wait));
+        for _ in 0..5 {
+            let counts: (Arc<AtomicUsize>, Arc<AtomicUsize>) =
+                (Arc::clone(&running), Arc::clone(&most));
+            let wait = wait.clone();
+            let make = move || {
+                let now = counts.0.fetch_add(1, Ordering::SeqCst) + 1;
+                counts.1.fetch_max(now, Ordering::SeqCst);
+                let _ = wait.lock().recv();
+                Ok(Vec::new())
+            };
+            let none = texts.get("", Duration::from_millis(20), make).await;
+            assert_eq!(none, Err(NoRendering::Busy));
+        }
+        drop(go_on);
+        assert_eq!(most.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test]
