@@ -1,5 +1,8 @@
 //! What a reload would change, found out without a reload: the files are read in the same way and compared in the same way.
 
+mod keys;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -7,7 +10,7 @@ use parking_lot::Mutex;
 use super::fleet::is_untouched;
 use crate::config::ConfigErrors;
 use crate::core::diff::Diff;
-use crate::core::health::reload_preview::{NamedTenant, ReloadPreview};
+use crate::core::health::reload_preview::{ChangedTenant, NamedTenant, ReloadPreview};
 use crate::core::ids::TenantId;
 use crate::settings::{Settings, TenantSettings};
 
@@ -65,7 +68,7 @@ fn compare(before: &Settings, wanted: &Settings) -> ReloadPreview {
     ReloadPreview {
         added: named(&diff.added, wanted),
         removed: named(&diff.removed, before),
-        changed: named(&diff.changed, wanted),
+        changed: changed(&diff.changed, before, wanted),
         untouched: diff.untouched,
         keys: texts(taken(before, wanted)),
         restart_needed: Vec::new(),
@@ -76,17 +79,27 @@ fn compare(before: &Settings, wanted: &Settings) -> ReloadPreview {
 
 /// The keys of the whole daemon whose values differ, and that a reload takes.
 fn taken(before: &Settings, wanted: &Settings) -> Vec<&'static str> {
-    let (kafka, new) = (&before.kafka, &wanted.kafka);
-    let differs = [
-        ("kafka.status_topic", kafka.status_topic != new.status_topic),
-        (
-            "kafka.dead_letter_topic",
-            kafka.dead_letter_topic != new.dead_letter_topic,
-        ),
-        ("log.level", before.log.level != wanted.log.level),
-    ];
-    let differing = differs.into_iter().filter(|(_, differs)| *differs);
-    differing.map(|(key, _)| key).collect()
+    let mut keys = keys::of_all_records(before, wanted);
+    if before.log.level != wanted.log.level {
+        keys.push("log.level");
+    }
+    keys
+}
+
+/// The tenants with these ids, and the keys whose values differ.
+fn changed(ids: &[TenantId], before: &Settings, wanted: &Settings) -> Vec<ChangedTenant> {
+    let of_all = keys::of_all_records(before, wanted);
+    let before: HashMap<_, _> = by_id(before).collect();
+    let tenants = by_id(wanted).filter(|(id, _)| ids.binary_search(id).is_ok());
+    let changed = tenants.filter_map(|(id, is)| {
+        let mut keys = keys::of_tenant(before.get(&id)?, is);
+        keys.extend(&of_all);
+        Some(ChangedTenant {
+            tenant: named_tenant(is),
+            keys: texts(keys),
+        })
+    });
+    changed.collect()
 }
 
 fn by_id(settings: &Settings) -> impl Iterator<Item = (TenantId, &TenantSettings)> {
@@ -97,12 +110,14 @@ fn by_id(settings: &Settings) -> impl Iterator<Item = (TenantId, &TenantSettings
 fn named(ids: &[TenantId], settings: &Settings) -> Vec<NamedTenant> {
     let tenants = settings.tenants.iter();
     let tenants = tenants.filter(|tenant| ids.binary_search(&tenant.id).is_ok());
-    tenants
-        .map(|tenant| NamedTenant {
-            id: tenant.id.to_string(),
-            name: tenant.name.to_string(),
-        })
-        .collect()
+    tenants.map(named_tenant).collect()
+}
+
+fn named_tenant(tenant: &TenantSettings) -> NamedTenant {
+    NamedTenant {
+        id: tenant.id.to_string(),
+        name: tenant.name.to_string(),
+    }
 }
 
 fn texts(keys: Vec<&str>) -> Vec<String> {

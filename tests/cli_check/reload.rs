@@ -51,13 +51,11 @@ async fn a_preview_says_what_the_reload_then_does() {
     fs::write(&config, &new).expect("the file");
     let (removed, changed) = (&tenants[2], &tenants[1]);
     let expected = format!(
-        "added:     added ({ADDED})\nremoved:   {} ({})\nchanged:   {} ({})\nA reload would leave 1 tenant as it is.\n",
+        "added:     added ({ADDED})\nremoved:   {} ({})\nchanged:   {} ({}): poll.overlap\nA reload would leave 1 tenant as it is.\n",
         removed.name, removed.id, changed.name, changed.id
     );
-    until("the preview is of the new files", SOON, async || {
-        check(&daemon, &[]).await == (0, expected.clone(), String::new())
-    })
-    .await;
+    // Back to back: an answer from before the edit would be wrong.
+    assert_eq!(check(&daemon, &[]).await, (0, expected, String::new()));
     assert_eq!(
         daemon.status().await["tenants"]
             .as_array()
@@ -97,11 +95,9 @@ async fn a_preview_says_what_the_reload_then_does() {
     })
     .await;
     fs::write(&config, format!("poll.overlpa = \"7m\"\n{new}")).expect("the file");
-    until("the mistake is seen", SOON, async || {
-        let (code, out, err) = check(&daemon, &[]).await;
-        (code, &*out) == (78, "") && err.contains("did you mean overlap?")
-    })
-    .await;
+    let (code, out, err) = check(&daemon, &[]).await;
+    assert_eq!((code, &*out), (78, ""), "{err}");
+    assert!(err.contains("did you mean overlap?"), "{err}");
     let (code, json, _) = check(&daemon, &["--json"]).await;
     let json: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(

@@ -1,10 +1,15 @@
 //! `incidentd check --reload`: what a reload would change. The daemon itself reads the files and compares: it has the variables
 //! and the rights that a reload has, and no secret leaves it.
 
+use std::collections::BTreeMap;
+
 use crate::cli::daemon::Daemon;
 use crate::cli::{CONFIGURATION, CommandError, ConfigFile, FAILED, run_async, text};
 use crate::core::format::counted;
-use crate::core::health::reload_preview::{NamedTenant, ReloadPreview};
+use crate::core::health::reload_preview::{ChangedTenant, NamedTenant, ReloadPreview};
+
+/// So many tenants with the same change are one line.
+const MANY: usize = 4;
 
 pub fn check(file: &ConfigFile, address: Option<&str>, json: bool) -> Result<(), CommandError> {
     let daemon = match address {
@@ -50,18 +55,15 @@ fn report(preview: &ReloadPreview) -> String {
     let groups = [
         ("added:     ", &preview.added),
         ("removed:   ", &preview.removed),
-        ("changed:   ", &preview.changed),
     ];
     for (label, tenants) in groups {
         lines.extend(
             tenants
                 .iter()
-                .map(|NamedTenant { id, name }| match name == id {
-                    true => format!("{label}{name}"),
-                    false => format!("{label}{name} ({id})"),
-                }),
+                .map(|it| format!("{label}{}", whole_name(it))),
         );
     }
+    lines.extend(changes(&preview.changed));
     let keys = [
         ("new value: ", &preview.keys),
         ("restart:   ", &preview.restart_needed),
@@ -79,6 +81,39 @@ fn report(preview: &ReloadPreview) -> String {
         }
     ));
     lines.join("\n") + "\n"
+}
+
+/// A line for each tenant, or one for many with the same change. The order is that of the first of each.
+fn changes(changed: &[ChangedTenant]) -> Vec<String> {
+    let mut alike: BTreeMap<&[String], usize> = BTreeMap::new();
+    for tenant in changed {
+        *alike.entry(&tenant.keys).or_default() += 1;
+    }
+    let mut lines = Vec::new();
+    for ChangedTenant { tenant, keys } in changed {
+        let who = match alike.get(keys.as_slice()) {
+            // Their line is there.
+            Some(0) | None => continue,
+            Some(&count) if count >= MANY => {
+                alike.insert(keys, 0);
+                counted(count, "tenant")
+            }
+            Some(_) => whole_name(tenant),
+        };
+        let keys = match keys.is_empty() {
+            true => String::new(),
+            false => format!(": {}", keys.join(", ")),
+        };
+        lines.push(format!("changed:   {who}{keys}"));
+    }
+    lines
+}
+
+fn whole_name(NamedTenant { id, name }: &NamedTenant) -> String {
+    match name == id {
+        true => name.clone(),
+        false => format!("{name} ({id})"),
+    }
 }
 
 #[cfg(test)]
@@ -106,6 +141,26 @@ mod tests {
             "added:     contoso (1)\nremoved:   2\nnew value: log.level\nA reload would leave 1 tenant as it is.\n"
         );
         assert!(verdict(&preview()).is_ok());
+    }
+
+    #[test]
+    fn a_change_names_its_keys_and_one_of_many_tenants_is_one_line() {
+        let changed = |n: usize, keys: &[&str]| ChangedTenant {
+            tenant: NamedTenant {
+                id: n.to_string(),
+                name: format!("customer {n}"),
+            },
+            keys: keys.iter().map(|&key| key.to_owned()).collect(),
+        };
+        let mut all: Vec<_> = (0..1000).map(|n| changed(n, &["kafka.topic"])).collect();
+        all[1] = changed(1, &["kafka.topic", "poll.overlap"]);
+        all.push(changed(1000, &[]));
+        let expected = [
+            "changed:   999 tenants: kafka.topic",
+            "changed:   customer 1 (1): kafka.topic, poll.overlap",
+            "changed:   customer 1000 (1000)",
+        ];
+        assert_eq!(changes(&all), expected);
     }
 
     #[test]

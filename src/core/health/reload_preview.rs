@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct ReloadPreview {
     pub added: Vec<NamedTenant>,
     pub removed: Vec<NamedTenant>,
-    pub changed: Vec<NamedTenant>,
+    pub changed: Vec<ChangedTenant>,
     pub untouched: usize,
     /// Keys of the whole daemon with new values that the reload takes.
     pub keys: Vec<String>,
@@ -23,4 +23,14 @@ pub struct ReloadPreview {
 pub struct NamedTenant {
     pub id: String,
     pub name: String,
+}
+
+/// A tenant whose settings differ.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ChangedTenant {
+    #[serde(flatten)]
+    pub tenant: NamedTenant,
+    /// The keys with other values. An earlier daemon does not say.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
