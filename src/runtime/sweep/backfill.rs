@@ -100,6 +100,9 @@ impl BacklogSweep<'_> {
             match self.next_window(&awake) {
                 Some((interval, pager)) => self.window(interval, pager, state).await?,
                 None => {
+                    if state.backlog.is_empty() {
+                        self.memory.list.ordered = None;
+                    }
                     self.outcome.state = Some(state);
                     return Ok(());
                 }
@@ -114,7 +117,10 @@ impl BacklogSweep<'_> {
         mut pager: Pager,
         mut state: TenantState,
     ) -> Result<(), Halt> {
-        let late = match interval.again {
+        // What an operator has read again is not late: mostly the ledger has lost it.
+        let ordered = self.memory.list.ordered;
+        let ordered = ordered.is_some_and(|since| since < interval.to);
+        let late = match interval.again && !ordered {
             true => LateRule::Everything,
             false => LateRule::Nothing,
         };

@@ -20,6 +20,10 @@ impl Sweeper {
             Ok((before, after)) => {
                 // An operator who asks for a back-fill expects that places which rest are tried again.
                 memory.unreadable.resting.wake();
+                if let TenantCommand::Backfill(since) = *command {
+                    let ordered = memory.list.ordered.map_or(since, |known| known.min(since));
+                    memory.list.ordered = Some(ordered);
+                }
                 let answer = command.done(&tenant.name, &before, &after);
                 (SweepOutcome::unread(after).with(memory), Ok(answer))
             }

@@ -9,6 +9,7 @@ use crate::core::sweep::backlog::Span;
 use crate::core::sweep::cursor::{LastFull, ServerTime, WindowLength};
 use crate::core::sweep::pager::{History, PageSize, Pager, UnreadableSpan};
 use crate::core::sweep::unreadable::{PageFailures, RestingSpans};
+use crate::core::time::ticks::Ticks;
 use crate::runtime::edge::Notice;
 use crate::runtime::tenant::{Rules, Tenant};
 
@@ -44,6 +45,8 @@ pub struct ListMemory {
     pub page_size: PageSize,
     /// How long the next window of the backlog is.
     pub window: WindowLength,
+    /// From where on an operator has ordered a back-fill, until the backlog is read. A restart forgets it.
+    pub ordered: Option<Ticks>,
     /// A window of the backlog that was broken off for a live sweep.
     pub unfinished: Option<Pager>,
     /// How the whole list is sorted, if the server ignores `$filter`.
@@ -94,6 +97,7 @@ impl Memory {
             list: ListMemory {
                 page_size: PageSize::of(rules.page_size),
                 window: WindowLength::default(),
+                ordered: None,
                 unfinished: None,
                 history: History::default(),
                 circles: 0,
@@ -108,10 +112,11 @@ impl Memory {
     }
 
     /// The memory of `to`, which replaces `from` at `uptime`. On the same API it keeps the spent budget and a requested
-    /// pause; everything else starts from the beginning.
+    /// pause, and always what an operator has ordered; everything else starts from the beginning.
     #[must_use]
     pub fn succeed(self, from: &Tenant, to: &Tenant, uptime: Duration) -> Self {
         let mut memory = Self::new(&to.rules, uptime);
+        memory.list.ordered = self.list.ordered;
         if from.source.name() == to.source.name() {
             let mut budget = Budget::new(to.rules.reach.requests_per_minute, Duration::ZERO);
             budget.succeed(&self.pace.budget);
