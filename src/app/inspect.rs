@@ -20,7 +20,8 @@ use tokio::time::timeout;
 use super::StartError;
 use super::retirement::Retirement;
 use crate::app::connectors::{Connector, Connectors};
-use crate::core::health::expiry::Expiries;
+use crate::core::health::alarms::AlarmTenant;
+use crate::core::health::expiry::{Expiries, TenantCredential};
 use crate::core::health::failure::{Failure, Health, Reaction};
 use crate::core::ids::TenantId;
 use crate::core::incident::page::{Splitter, partial};
@@ -122,8 +123,13 @@ impl<'a> Inspector<'a> {
 
     /// The credentials that end soon, each with what to do. Reads their files.
     pub fn ending(&self) -> Vec<String> {
-        let ends = self.connectors.iter();
-        let ends = ends.filter_map(|connector| connector.entra.credential_end());
+        let ends = self.tenants.iter().zip(&self.connectors);
+        let ends = ends.filter_map(|(tenant, connector)| {
+            let end = connector.entra.credential_end()?;
+            let (id, name) = (tenant.id, tenant.name.clone());
+            let tenant = AlarmTenant { id, name };
+            Some(TenantCredential { tenant, end })
+        });
         let ending = Expiries::default().look(ends, now()).into_iter();
         ending
             .map(|alarm| format!("{}: {}", alarm.error, alarm.remedy))

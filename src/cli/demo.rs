@@ -138,7 +138,7 @@ impl DemoCommand {
         writeln!(
             out,
             "A simulated Microsoft with {} tenants, the real daemon, an in-process Kafka; {} seconds.\n\
-             Status: http://{endpoints}/api/status   Metrics: http://{endpoints}/metrics\n\
+             Status: http://{endpoints}/   As JSON: http://{endpoints}/api/status   Metrics: http://{endpoints}/metrics\n\
              Kafka: {brokers}   Topic: {TOPIC}\n",
             self.tenants, self.seconds
         )?;

@@ -13,6 +13,7 @@
 //! They have a thread of their own, so that a probe is answered while every other thread works on large pages.
 //! [`Surface::live`] says whether the rest of the daemon makes progress.
 
+mod answers;
 mod connections;
 mod host;
 mod page;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::HttpBody;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -53,6 +55,7 @@ use crate::core::health::status::StatusReport;
 use crate::core::ids::TenantId;
 use crate::ports::Clock;
 
+use answers::{FOREIGN, UNKNOWN, UNREADABLE};
 use connections::{Admitted, ConnectionStage, Connections, OpenConnection};
 pub use host::HostNames;
 use host::HostVerdict;
@@ -108,14 +111,6 @@ impl EndpointLimits {
 
 /// Bytes of a request's head; also what a connection buffers of its answer at a time.
 const MAX_HEAD: usize = 16 * 1024;
-
-/// The answer to a foreign host name. It never contains that name.
-const FOREIGN: &str = "The request's Host is no name of this daemon's. Use its IP address, or add the name to http.hosts in \
-     incidentd's configuration.\n";
-
-/// The answer to a tenant's address when nobody reads it here.
-const MISSING: &str =
-    "This daemon reads no tenant with this id now. With several replicas, ask the others.\n";
 
 /// The pause after a failed accept. Mostly no descriptors are left, and other connections need time to close theirs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -254,6 +249,7 @@ fn router(limits: EndpointLimits, names: HostNames, surface: Arc<dyn Surface>) -
         .route("/", get(fleet))
         .route("/tenants/{id}", get(tenant))
         .route("/page.css", get(style))
+        .fallback(async || (StatusCode::NOT_FOUND, UNKNOWN))
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
@@ -326,7 +322,13 @@ async fn reload_preview(State(shared): SharedState) -> Result<impl IntoResponse,
     Ok(([(CONTENT_TYPE, "application/json")], json))
 }
 
-async fn fleet(State(shared): SharedState, Query(parameters): Query<PageParameters>) -> Response {
+/// What an address asks for; `Err`: a parameter is there twice, or is not UTF-8.
+type Parameters = Result<Query<PageParameters>, QueryRejection>;
+
+async fn fleet(State(shared): SharedState, parameters: Parameters) -> Response {
+    let Ok(Query(parameters)) = parameters else {
+        return (StatusCode::BAD_REQUEST, UNREADABLE).into_response();
+    };
     let address = match PageAddress::try_from(parameters) {
         Ok(address) => address,
         Err(why) => return (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
@@ -346,8 +348,11 @@ async fn fleet(State(shared): SharedState, Query(parameters): Query<PageParamete
 async fn tenant(
     State(shared): SharedState,
     Path(id): Path<String>,
-    Query(parameters): Query<PageParameters>,
+    parameters: Parameters,
 ) -> Response {
+    let Ok(Query(parameters)) = parameters else {
+        return (StatusCode::BAD_REQUEST, UNREADABLE).into_response();
+    };
     let Ok(id) = id.parse::<TenantId>() else {
         return NoRendering::Missing.into_response();
     };
@@ -378,17 +383,6 @@ fn answer(page: Result<Bytes, NoRendering>) -> Response {
 
 async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE)
-}
-
-impl IntoResponse for NoRendering {
-    fn into_response(self) -> Response {
-        let busy = "This can't be made now; try again. /livez says whether the daemon gets on.\n";
-        match self {
-            NoRendering::Busy => (StatusCode::SERVICE_UNAVAILABLE, busy).into_response(),
-            NoRendering::Missing => (StatusCode::NOT_FOUND, MISSING).into_response(),
-            NoRendering::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! is gone. An alarm ends when no tenant fails for its cause any more.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -31,6 +32,16 @@ pub struct Alarm {
     /// The error of the last tenant that joined.
     pub error: String,
     pub remedy: String,
+    /// Of a credential that ends: some of its tenants, by name. They are in no common state that would show them.
+    #[serde(skip)]
+    pub named: Vec<AlarmTenant>,
+}
+
+/// A tenant that an alarm names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct AlarmTenant {
+    pub name: Arc<str>,
+    pub id: TenantId,
 }
 
 /// What a change of a tenant's health means for the alarms.
@@ -133,6 +144,7 @@ impl Alarms {
                 false => failure.remedy.clone(),
             },
             cause: cause.clone(),
+            named: Vec::new(),
         };
         match known {
             Some(known) => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::alarms::Alarm;
+use super::alarms::{Alarm, AlarmTenant};
 use super::failure::Health;
 use super::validity::{ExpiryStage, Validity};
 use crate::core::format::span;
@@ -20,6 +20,18 @@ pub struct CredentialEnd {
     pub remedy: String,
 }
 
+/// The credential of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantCredential {
+    /// Whose it is.
+    pub tenant: AlarmTenant,
+    /// When it ends, and what it is.
+    pub end: CredentialEnd,
+}
+
+/// An alarm names so many of its tenants.
+const NAMED: usize = 5;
+
 /// The credentials that are close to their end.
 #[derive(Debug, Default)]
 pub struct Expiries(BTreeMap<String, Expiry>);
@@ -34,21 +46,23 @@ impl Expiries {
     /// Takes the credentials as they are at `now`, one entry for each tenant. Returns the alarms whose stage has begun.
     pub fn look(
         &mut self,
-        ends: impl IntoIterator<Item = CredentialEnd>,
+        ends: impl IntoIterator<Item = TenantCredential>,
         now: Ticks,
     ) -> Vec<Alarm> {
         let mut before = std::mem::take(&mut self.0);
-        for end in ends {
+        for TenantCredential { tenant, end } in ends {
             let Some(stage) = end.validity.stage(now) else {
                 continue;
             };
             if let Some(known) = self.0.get_mut(&end.name) {
                 known.alarm.tenants += 1;
+                name(&mut known.alarm, tenant);
                 continue;
             }
             let known = before.get(&end.name).filter(|known| known.stage == stage);
             let since = known.map_or(now, |known| known.alarm.since);
-            let alarm = alarm(&end, stage, since, now);
+            let mut alarm = alarm(&end, stage, since, now);
+            name(&mut alarm, tenant);
             self.0.insert(end.name, Expiry { stage, alarm });
         }
         before.retain(|name, before| {
@@ -66,6 +80,13 @@ impl Expiries {
     pub fn alarms(&self) -> impl Iterator<Item = &Alarm> {
         self.0.values().map(|expiry| &expiry.alarm)
     }
+}
+
+/// Keeps the first of the names in their order, so that each look names the same.
+fn name(alarm: &mut Alarm, tenant: AlarmTenant) {
+    let at = alarm.named.partition_point(|known| *known < tenant);
+    alarm.named.insert(at, tenant);
+    alarm.named.truncate(NAMED);
 }
 
 fn alarm(end: &CredentialEnd, stage: ExpiryStage, since: Ticks, now: Ticks) -> Alarm {
@@ -91,22 +112,29 @@ fn alarm(end: &CredentialEnd, stage: ExpiryStage, since: Ticks, now: Ticks) -> A
         since,
         error,
         remedy: end.remedy.clone(),
+        named: Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ids::TenantId;
 
     const DAY: i64 = 86_400;
     const END: i64 = 1_800_000_000;
 
-    fn end(name: &str, until: i64) -> CredentialEnd {
-        CredentialEnd {
+    fn end(name: &str, until: i64) -> TenantCredential {
+        let tenant = AlarmTenant {
+            name: "contoso".into(),
+            id: TenantId::from_bytes([0x11; 16]),
+        };
+        let end = CredentialEnd {
             name: name.to_owned(),
             validity: Validity::until(Ticks::from_unix_seconds(until)),
             remedy: "renew it".to_owned(),
-        }
+        };
+        TenantCredential { tenant, end }
     }
 
     fn before_end(days: i64) -> Ticks {
@@ -149,6 +177,21 @@ mod tests {
             assert!(alarm.error.ends_with(error), "{}", alarm.error);
             assert_eq!(alarm.since, before_end(6));
         }
+    }
+
+    #[test]
+    fn an_alarm_names_the_first_of_its_tenants_in_the_order_of_their_names() {
+        let fleet = (0..40).rev().map(|n| {
+            let mut of = end("the secret", END);
+            of.tenant.name = format!("customer {n:02}").into();
+            of
+        });
+        let mut expiries = Expiries::default();
+        expiries.look(fleet, before_end(5));
+        let alarm = expiries.alarms().next().expect("an alarm");
+        let names: Vec<_> = alarm.named.iter().map(|it| it.name.to_string()).collect();
+        let expected = (0..NAMED).map(|n| format!("customer {n:02}"));
+        assert_eq!((names, alarm.tenants), (expected.collect(), 40));
     }
 
     #[test]

@@ -44,30 +44,39 @@ impl FleetQuery {
 
     /// Chooses from `tenants`.
     pub fn select(&self, tenants: Vec<TenantKey>) -> FleetSelection {
-        let mut counts = Health::ALL.map(|state| (state, 0));
-        for tenant in &tenants {
-            if let Some((_, count)) = counts.iter_mut().find(|(state, _)| *state == tenant.state) {
-                *count += 1;
-            }
-        }
-        counts.sort_by_key(|(state, _)| Reverse(state.severity()));
+        let mut counts = counts(&tenants);
+        counts.retain(|(_, count)| *count > 0);
         let search = self.search.to_lowercase();
         let mut found = tenants;
-        found.retain(|tenant| {
-            self.state.is_none_or(|state| state == tenant.state) && tenant.has(&search)
-        });
+        found.retain(|tenant| tenant.has(&search));
+        let mut matching = self::counts(&found);
+        matching.retain(|(state, _)| counts.iter().any(|(held, _)| held == state));
+        found.retain(|tenant| self.state.is_none_or(|state| state == tenant.state));
         found.sort_unstable_by(|a, b| a.rank().cmp(&b.rank()));
         let pages = found.len().div_ceil(PER_PAGE).max(1);
         let page = self.page.clamp(1, pages);
         let shown = found.iter().skip((page - 1) * PER_PAGE).take(PER_PAGE);
         FleetSelection {
-            counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
+            counts,
+            matching,
             page,
             pages,
             shown: shown.map(|tenant| tenant.id).collect(),
             found: found.len(),
         }
     }
+}
+
+/// How many `tenants` are in each state, worst first.
+fn counts(tenants: &[TenantKey]) -> Vec<(Health, usize)> {
+    let mut counts = Health::ALL.map(|state| (state, 0)).to_vec();
+    for tenant in tenants {
+        if let Some((_, count)) = counts.iter_mut().find(|(state, _)| *state == tenant.state) {
+            *count += 1;
+        }
+    }
+    counts.sort_by_key(|(state, _)| Reverse(state.severity()));
+    counts
 }
 
 /// What the order and the search need to know of a tenant.
@@ -97,6 +106,8 @@ impl TenantKey {
 pub struct FleetSelection {
     /// How many tenants of the whole fleet are in each state, worst first. States without tenants are left out.
     pub counts: Vec<(Health, usize)>,
+    /// How many the search finds in each of these states.
+    pub matching: Vec<(Health, usize)>,
     /// From 1.
     pub page: usize,
     pub pages: usize,
@@ -227,6 +238,14 @@ mod tests {
                 (Health::Ok, 250)
             ]
         );
+        let searched = FleetQuery::new("fabri", Some(Health::Ok), 1).select(fleet());
+        let by_search = (searched.matching, searched.found);
+        let of_each = [
+            (Health::Consent, 1),
+            (Health::Throttled, 0),
+            (Health::Ok, 0),
+        ];
+        assert_eq!(by_search, (of_each.to_vec(), 0));
         let none = FleetQuery::new("", Some(Health::Forbidden), 7).select(fleet());
         assert_eq!((none.found, none.page, none.pages), (0, 1, 1));
     }

@@ -28,6 +28,12 @@ pub fn alarm(tenants: usize, state: &str, seconds: Option<u64>) -> String {
     }
 }
 
+/// `1 tenant gets no new token`: its credential has ended.
+pub fn no_new_token(tenants: usize) -> String {
+    let get = if tenants == 1 { "gets" } else { "get" };
+    format!("{} {get} no new token", counted(tenants, "tenant"))
+}
+
 /// What holds after a refused reload.
 pub fn stays_in_force(seconds: Option<u64>) -> String {
     let age = seconds.map(|seconds| format!(" {} ago", span(seconds)));

@@ -388,6 +388,7 @@ mod tests {
                 since: Ticks::from_unix_seconds(1_700_000_000),
                 error: "expired".into(),
                 remedy: "Make a new one.".into(),
+                named: vec![],
             }],
             tenants: vec![
                 known,

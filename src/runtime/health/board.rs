@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use self::row::BoardRow;
 pub use self::row::WAITS_FOR_LEDGER;
 use crate::core::health::activity::{EventKind, HOURS};
-use crate::core::health::alarms::{Alarm, AlarmEffect, Alarms};
-use crate::core::health::expiry::Expiries;
+use crate::core::health::alarms::{Alarm, AlarmEffect, AlarmTenant, Alarms};
+use crate::core::health::expiry::{Expiries, TenantCredential};
 use crate::core::health::failure::{Failure, Health};
 use crate::core::health::fleet_view::{
     FleetQuery, FleetView, LastSweep, TenantDetails, TenantView,
@@ -45,6 +45,8 @@ pub struct HealthTransition {
     pub at: Ticks,
     pub before: Health,
     pub after: Health,
+    /// Whether it is the first success since the process began to read the tenant, and nothing failed before.
+    pub first: bool,
     pub failure: Option<Failure>,
     pub alarm: AlarmEffect,
 }
@@ -175,7 +177,8 @@ impl Board {
         })
     }
 
-    /// Records how an operator's command ended. Returns a change of health if the tenant is paused now.
+    /// Records how an operator's command ended. Returns a change of health if the tenant is paused now. A command that was not
+    /// recorded has no state, and changes nothing.
     pub fn note_command(
         &self,
         tenant: TenantId,
@@ -185,11 +188,13 @@ impl Board {
         if outcome.halt.is_some() {
             return self.note(tenant, began, outcome);
         }
-        let now = self.look();
-        self.with(tenant, |row| {
-            row.count(outcome, now.wall);
-            row.resume(now);
-        });
+        if outcome.state.is_some() {
+            let now = self.look();
+            self.with(tenant, |row| {
+                row.count(outcome, now.wall);
+                row.resume(now);
+            });
+        }
         None
     }
 
@@ -203,6 +208,7 @@ impl Board {
     ) -> Option<HealthTransition> {
         let (at, tenants) = (self.clock.now(), self.rows.read().len());
         self.with(tenant, |row| {
+            let unread = !row.was_read();
             let failure = note(row)?;
             let before = row.set_failure(failure.clone(), at, again)?;
             let alarm = self
@@ -213,6 +219,7 @@ impl Board {
                 at,
                 before,
                 after: row.health,
+                first: unread && before == Health::Starting && failure.is_none(),
                 failure,
                 alarm,
             })
@@ -227,13 +234,22 @@ impl Board {
         alarms
     }
 
-    /// Looks at the end of every credential. Returns the alarms that are to be logged now. Reads credential files: never call
-    /// it on a thread that must not block.
+    /// Looks at the end of every credential. A paused tenant needs none: its own raises an alarm when it is resumed. Returns the
+    /// alarms that are to be logged now. Reads credential files: never call it on a thread that must not block.
     pub fn look_at_credentials(&self) -> Vec<Alarm> {
         let rows: Vec<_> = self.rows.read().values().cloned().collect();
-        let tenants = rows.into_iter().map(|row| row.lock().tenant.clone());
+        let in_use = |row: Arc<Mutex<BoardRow>>| {
+            let row = row.lock();
+            (row.health != Health::Paused).then(|| row.tenant.clone())
+        };
+        let tenants = rows.into_iter().filter_map(in_use);
         let ends: Vec<_> = tenants
-            .filter_map(|tenant| tenant.tokens.credential_end())
+            .filter_map(|tenant| {
+                let end = tenant.tokens.credential_end()?;
+                let (id, name) = (tenant.id, tenant.name.clone());
+                let tenant = AlarmTenant { id, name };
+                Some(TenantCredential { tenant, end })
+            })
             .collect();
         self.expiries.lock().look(ends, self.clock.now())
     }

@@ -49,6 +49,8 @@ enum News {
         id: TenantId,
         name: Arc<str>,
         before: Health,
+        /// See [`HealthTransition::first`].
+        first: bool,
         failure: Option<Failure>,
     },
     Raised(Alarm),
@@ -149,8 +151,7 @@ impl HealthLog {
         now: Duration,
     ) -> Option<LogLine> {
         let subject = LogSubject::Tenant(id);
-        let first_ended_well = turn.before == Health::Starting && turn.failure.is_none();
-        if first_ended_well && self.tenants > FEW {
+        if turn.first && self.tenants > FEW {
             self.silence(&subject);
             self.first.note(name, now);
             tracing::debug!(tenant = %id, %name, "tenant's first sweep ended well");
@@ -160,6 +161,7 @@ impl HealthLog {
             id,
             name: name.clone(),
             before: turn.before,
+            first: turn.first,
             failure: turn.failure.clone(),
         };
         self.line(subject, own, now)
@@ -232,7 +234,7 @@ impl LogLine {
             News::Tenant {
                 id,
                 name,
-                before: Health::Starting,
+                first: true,
                 ..
             } => {
                 tracing::info!(tenant = %id, %name, untold, "tenant's first sweep ended well");
@@ -265,6 +267,7 @@ mod tests {
             at: Ticks(0),
             before,
             after,
+            first: false,
             failure: ill.then(failing),
             alarm: effect,
         }
@@ -278,6 +281,7 @@ mod tests {
             since: Ticks(0),
             error: "what".into(),
             remedy: "remedy".into(),
+            named: vec![],
         }
     }
 
@@ -330,6 +334,7 @@ mod tests {
             log.set_fleet_size(tenants);
             let first = HealthTransition {
                 before: Health::Starting,
+                first: true,
                 ..turn(false, AlarmEffect::Own)
             };
             let logged = (0..tenants).flat_map(|n| {

@@ -41,6 +41,14 @@ struct PageMoment {
 }
 
 impl PageMoment {
+    /// The address of the whole fleet.
+    fn front(&self) -> &'static str {
+        match self.refresh {
+            true => "/",
+            false => "/?refresh=off",
+        }
+    }
+
     fn age(&self, at: &Ticks) -> String {
         span(self.now.since(*at).as_secs())
     }
@@ -116,6 +124,8 @@ fn backfill(fill: &BackfillStatus) -> String {
 fn class(state: &Health) -> &'static str {
     match state {
         Health::Ok => "good",
+        // As ordered: nothing is wrong.
+        Health::Paused => "idle",
         Health::Starting | Health::Throttled => "fair",
         _ => "bad",
     }
@@ -133,6 +143,7 @@ fn mark(class: &str) -> &'static str {
     match class {
         "good" => "✓",
         "fair" => "…",
+        "idle" => "‖",
         _ => "!",
     }
 }

@@ -141,7 +141,10 @@ impl Renderings {
         let deadline = asked + patience;
         let latest = timeout_at(deadline, self.latest.lock()).await;
         let mut latest = latest.map_err(|_| NoRendering::Busy)?;
-        if let Some(fresh) = latest.as_ref().filter(|it| it.serves(key, asked, self.freshness)) {
+        if let Some(fresh) = latest
+            .as_ref()
+            .filter(|it| it.serves(key, asked, self.freshness))
+        {
             return Ok(fresh.share());
         }
         if let Some(rest) = latest.as_ref().map(|it| it.until) {

@@ -125,12 +125,14 @@ fn write_ownership(out: &mut Exposition, ownership: &OwnershipStatus) {
 fn write_fleet(out: &mut Exposition, tenants: &[TenantStatus]) {
     let each = || tenants.iter();
     let open = |tenant: &TenantStatus| tenant.backfill.as_ref().map_or(0, |fill| fill.open_seconds);
-    let expiries = each().filter_map(|tenant| tenant.credential_expires);
+    // Nothing is asked for a paused tenant: its data grows old as planned, and it needs no credential.
+    let read = || each().filter(|tenant| tenant.state != Health::Paused);
+    let expiries = read().filter_map(|tenant| tenant.credential_expires);
     let gauges = [
         (
             "incidentd_max_lag_seconds",
             "How far the tenant that is furthest behind is behind what Microsoft may have.",
-            each()
+            read()
                 .filter_map(|tenant| tenant.lag_seconds)
                 .max()
                 .map(|lag| lag as f64),

@@ -399,6 +399,22 @@ fn gauges_show_the_report() {
 }
 
 #[test]
+fn a_paused_tenant_makes_the_fleet_neither_late_nor_its_credential_end() {
+    let mut paused = tenant(0x11, "contoso", Health::Paused);
+    (paused.lag_seconds, paused.credential_expires) = (Some(9000), Some(Ticks(1)));
+    let mut read = tenant(0x22, "fabrikam", Health::Ok);
+    let end = Ticks::from_unix_seconds(1_800_000_000);
+    (read.lag_seconds, read.credential_expires) = (Some(20), Some(end));
+    let families = parse(&Metrics::new(&[]).render(&report(vec![paused, read])));
+    let of = |family| value(&families, family, &[]);
+    assert_eq!(of("incidentd_max_lag_seconds"), 20.0);
+    assert_eq!(
+        of("incidentd_next_credential_expiry_timestamp_seconds"),
+        1_800_000_000.0
+    );
+}
+
+#[test]
 fn what_pages_somebody_is_a_gauge() {
     let mut behind = tenant(0x11, "contoso", Health::Ok);
     behind.backfill = Some(BackfillStatus {
@@ -417,6 +433,7 @@ fn what_pages_somebody_is_a_gauge() {
         since: Ticks(0),
         error: String::new(),
         remedy: String::new(),
+        named: vec![],
     });
     report.alarms.push(Alarm {
         state: Health::Ok,

@@ -1,6 +1,7 @@
 //! Operators' commands: pause, resume, backfill.
 
 use super::*;
+use crate::core::health::activity::EventKind;
 use crate::core::ownership::PartitionStage;
 use crate::core::sweep::command::{CommandRefused, TenantCommand};
 use crate::core::sweep::pause::PauseReason;
@@ -100,6 +101,34 @@ async fn a_paused_tenant_is_not_read_nor_overdue_until_it_is_resumed_after_a_res
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pause_and_its_end_are_one_event_each_whatever_is_ordered_meanwhile() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let tenant = world.tenant(1, &server, 100);
+    let rig = Rig::start(&world, std::slice::from_ref(&tenant), 4);
+    rig.fire(2).await;
+    rig.done(&tenant, pause()).await;
+    for since in [START.minus(50 * HOUR), START.minus(300 * 24 * HOUR)] {
+        let order = TenantCommand::Backfill(since);
+        rig.order(&tenant, order).await.expect("an answer").ok();
+        rig.command(DispatcherCommand::RetryAll);
+        rig.fire(2).await;
+        assert_eq!(rig.board.states(), [Health::Paused]);
+    }
+    rig.done(&tenant, TenantCommand::Resume).await;
+    rig.fire(3).await;
+    let details = rig.board.details(tenant.id).expect("shown");
+    let kinds = details.events.iter().map(|event| (event.kind, event.times));
+    let expected = [
+        EventKind::Joined,
+        EventKind::FirstSuccess,
+        EventKind::Changed(Health::Paused),
+        EventKind::Changed(Health::Starting),
+        EventKind::Changed(Health::Ok),
+    ];
+    assert_eq!(kinds.collect::<Vec<_>>(), expected.map(|kind| (kind, 1)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_command_does_not_wait_for_an_answer_of_microsofts() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     *server.faults.delay.lock() = HOUR;
@@ -140,6 +169,8 @@ async fn a_back_fill_publishes_what_the_ledger_does_not_know_and_nothing_else() 
     rig.done(&tenant, TenantCommand::Resume).await;
     rig.fire(20).await;
     assert_eq!(rig.board.tenants()[0].backfill, None);
+    let late = rig.board.tenants()[0].late_found;
+    assert_eq!(late, 0, "an operator's back-fill has found all of it");
     let mut published = keys(&world);
     let mut expected = first;
     expected.extend((19..=100).map(|id| id.to_string()));

@@ -14,12 +14,12 @@ use crate::core::time::wallclock::Look;
 use crate::runtime::sweep::{Halt, SweepOutcome};
 use crate::runtime::tenant::Tenant;
 
-const STARTING: &str = "nothing to do yet: the first sweep has not ended, and may already be publishing; if this lasts, look at \
-     \"kafka\" and \"ledger\" in this report";
+const STARTING: &str = "nothing to do yet: the first sweep has not ended, and may already be publishing; if this lasts, see the state of \
+     Kafka and of the ledger";
 
 /// Why a tenant is not swept whose partition of the ledger is being fenced or read.
 pub const WAITS_FOR_LEDGER: &str = "it is not swept until its partition of the ledger is read";
-const WAIT: &str = "nothing to do yet; if this lasts, look at \"ledger\" in this report";
+const WAIT: &str = "nothing to do yet; if this lasts, see the state of the ledger";
 
 pub(super) struct BoardRow {
     pub(super) tenant: Arc<Tenant>,
@@ -145,19 +145,25 @@ impl BoardRow {
             let failure = failure.as_ref();
             failure.map(|it| (it.remedy.clone(), it.cause.clone()))
         };
-        let other_remedy = remedy(&self.failure) != remedy(&failure);
         let health = failure.as_ref().map_or(Health::Ok, |it| it.health);
-        self.failure = failure;
+        let former = mem::replace(&mut self.failure, failure);
+        let other_remedy = remedy(&former) != remedy(&self.failure);
         let before = mem::replace(&mut self.health, health);
         if before != health {
             self.since = now;
         }
-        let kind = match before == health && health != Health::Paused {
-            true => again,
-            false => EventKind::Changed(health),
+        let latest = self.activity.events.events().next_back();
+        let first = latest.is_some_and(|it| it.kind == EventKind::FirstSuccess && it.last == now);
+        let kind = match (before == health, health) {
+            // A pause goes on: that is no event.
+            (true, Health::Paused) if former == self.failure => None,
+            (true, Health::Paused) => Some(EventKind::Changed(health)),
+            (true, _) => self.failure.is_some().then_some(again),
+            // A first success is noted already.
+            (false, Health::Ok) if first && self.failure.is_none() => None,
+            (false, _) => Some(EventKind::Changed(health)),
         };
-        // A first success is noted already.
-        if self.failure.is_some() || (before != health && before != Health::Starting) {
+        if let Some(kind) = kind {
             self.activity.events.note(now, kind, self.failure.as_ref());
         }
         (before != health || other_remedy).then_some(before)

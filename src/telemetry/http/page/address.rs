@@ -12,7 +12,7 @@ use crate::core::ids::TenantId;
 pub struct PageParameters {
     q: Option<String>,
     state: Option<String>,
-    page: Option<usize>,
+    page: Option<String>,
     refresh: Option<String>,
 }
 
@@ -30,27 +30,31 @@ pub struct PageAddress {
     pub refresh: bool,
 }
 
+/// Why there is no page at an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no tenant can be in this state")]
-pub struct NoSuchState;
+pub enum BadAddress {
+    #[error("no tenant can be in this state")]
+    State,
+    #[error("page is not a number from 1 on")]
+    Page,
+}
 
 impl TryFrom<PageParameters> for PageAddress {
-    type Error = NoSuchState;
+    type Error = BadAddress;
 
-    fn try_from(parameters: PageParameters) -> Result<Self, NoSuchState> {
+    fn try_from(parameters: PageParameters) -> Result<Self, BadAddress> {
         let known = |name: String| {
             let mut all = Health::ALL.into_iter();
-            all.find(|state| state.as_str() == name).ok_or(NoSuchState)
+            all.find(|state| state.as_str() == name)
+                .ok_or(BadAddress::State)
         };
         let refresh = parameters.refreshes();
         let state = parameters.state.filter(|state| !state.is_empty());
+        let page = parameters.page.filter(|page| !page.is_empty());
+        let page = page.map_or(Ok(1), |page| page.parse().map_err(|_| BadAddress::Page))?;
         let search = parameters.q.unwrap_or_default();
         Ok(Self {
-            query: FleetQuery::new(
-                &search,
-                state.map(known).transpose()?,
-                parameters.page.unwrap_or(1),
-            ),
+            query: FleetQuery::new(&search, state.map(known).transpose()?, page),
             refresh,
         })
     }
@@ -135,7 +139,7 @@ mod tests {
         let parameters = PageParameters {
             q: Some(q.to_owned()),
             state: Some(state.to_owned()),
-            page: Some(page),
+            page: Some(page.to_string()),
             refresh: Some(refresh.to_owned()),
         };
         parameters.try_into().expect("a state")
@@ -161,11 +165,18 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_does_not_exist_is_refused() {
+    fn a_state_or_page_that_does_not_exist_is_refused() {
         let parameters = PageParameters {
             state: Some("broken".to_owned()),
             ..PageParameters::default()
         };
-        assert_eq!(PageAddress::try_from(parameters), Err(NoSuchState));
+        assert_eq!(PageAddress::try_from(parameters), Err(BadAddress::State));
+        for page in ["abc", "-1", "1.5", "99999999999999999999999"] {
+            let parameters = PageParameters {
+                page: Some(page.to_owned()),
+                ..PageParameters::default()
+            };
+            assert_eq!(PageAddress::try_from(parameters), Err(BadAddress::Page));
+        }
     }
 }

@@ -11,10 +11,11 @@ use super::{
     unknown,
 };
 use crate::core::format::{gist, grouped, span, tally};
+use crate::core::health::alarms::Alarm;
 use crate::core::health::failure::Health;
 use crate::core::health::fleet_view::{FleetView, MOST_SEARCH, PER_PAGE, TenantView};
 use crate::core::health::sentences;
-use crate::core::health::status::{OwnershipStatus, PartStatus};
+use crate::core::health::status::{OwnershipStatus, PartStatus, TenantStatus};
 use crate::core::time::ticks::Ticks;
 
 /// The page that `address` asks for, at `now`.
@@ -59,6 +60,15 @@ impl FleetTemplate<'_> {
 
     fn seconds_since(&self, at: &Ticks) -> u64 {
         self.moment.now.since(*at).as_secs()
+    }
+
+    fn heading(&self, alarm: &Alarm) -> String {
+        let (tenants, state) = (alarm.tenants, alarm.state.as_str());
+        match (alarm.named.is_empty(), alarm.state) {
+            // A tenant is well as long as its last token holds.
+            (false, Health::Credential) => sentences::no_new_token(tenants),
+            _ => sentences::alarm(tenants, state, Some(self.seconds_since(&alarm.since))),
+        }
     }
 
     fn parts(&self) -> [(&'static str, &PartStatus); 2] {
@@ -108,9 +118,10 @@ impl FleetTemplate<'_> {
         self.address.query.state == Some(*state)
     }
 
-    /// The number of all tenants.
+    /// The number of tenants that the search finds.
     fn all(&self) -> String {
-        count(&self.states().count())
+        let matching = self.view.selection.matching.iter();
+        count(&matching.map(|(_, tenants)| tenants).sum())
     }
 
     /// The links to the pages before this one.
@@ -136,6 +147,17 @@ impl FleetTemplate<'_> {
     fn is_filtered(&self) -> bool {
         self.address.query.state.is_some() || !self.address.query.search().is_empty()
     }
+}
+
+/// Whether the cards of Kafka and of the ledger say all that there is to say.
+fn only_starts(status: &TenantStatus) -> bool {
+    status.state == Health::Starting && status.error.is_none()
+}
+
+/// `and 35 more`.
+fn unnamed(alarm: &Alarm) -> Option<String> {
+    let more = alarm.tenants.saturating_sub(alarm.named.len());
+    (more > 0).then(|| format!("and {} more", count(&more)))
 }
 
 fn count(tenants: &usize) -> String {

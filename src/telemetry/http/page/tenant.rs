@@ -38,11 +38,19 @@ impl TenantTemplate<'_> {
         tenant_link(self.details.view.status.id, !self.moment.refresh)
     }
 
-    fn front(&self) -> &'static str {
-        match self.moment.refresh {
-            true => "/",
-            false => "/?refresh=off",
-        }
+    /// What is still to be read beside the open intervals; `None`: nothing.
+    fn from_cursor(&self) -> Option<String> {
+        let status = &self.details.view.status;
+        let what = match (status.state, status.cursor) {
+            (Health::Ok, _) => return None,
+            (_, None) => {
+                return Some("Not known before a sweep or a command has ended.".to_owned());
+            }
+            (Health::Paused, Some(_)) => "After a resume, all",
+            (_, Some(_)) => "All",
+        };
+        let cursor = status.cursor.as_ref().map_or_else(unknown, instant);
+        Some(format!("{what} from the cursor on, {cursor}."))
     }
 
     fn spark(&self) -> Sparkline {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::health::activity::{EventKind, EventLog, HOURS};
-use crate::core::health::alarms::Alarm;
+use crate::core::health::alarms::{Alarm, AlarmTenant};
 use crate::core::health::failure::{Failure, Reaction};
 use crate::core::health::fleet_view::{
     FleetQuery, FleetView, PER_PAGE, TenantDetails, TenantKey, TenantView,
@@ -13,6 +13,7 @@ use crate::core::ids::TenantId;
 use crate::core::ownership::PartitionStage;
 use crate::core::sweep::backlog::Interval;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// 2026-11-24T02:14:07Z.
@@ -174,6 +175,7 @@ fn the_page_says_what_is_wrong_and_what_to_do_and_the_alarms_come_first() {
         since: ago(60),
         error: "expired".into(),
         remedy: "make a new secret".into(),
+        named: vec![],
     });
     let html = front(report, &[filling, sick, shared]);
     assert_order(
@@ -326,7 +328,13 @@ fn a_search_keeps_its_words_and_its_state_in_every_link() {
     assert!(!html.contains("http-equiv"), "it stays as it is");
     let found = page(report(), &many(), &self::address("CUSTOMER 00", None, 1));
     assert_eq!(rows(&found), 100);
-    assert_order(&found, &["all 251", "Tenants 1 to 100 of 100 found"]);
+    assert_order(
+        &found,
+        &[
+            "all 100 ! forbidden 0 ✓ ok 100",
+            "Tenants 1 to 100 of 100 found",
+        ],
+    );
     let state = page(
         report(),
         &many(),
@@ -419,8 +427,94 @@ fn a_tenants_page_tells_what_happened_and_what_is_to_be_read() {
     (details.open, details.view.status.token_expires) = (vec![], None);
     assert_order(
         &details_page(&details),
-        &["Expires - Roles -", "Still to be read Nothing."],
+        &[
+            "Expires - Roles -",
+            "Still to be read All from the cursor on, 2026-11-24 00:00:47 UTC. Events",
+        ],
     );
+}
+
+#[test]
+fn nothing_is_left_to_read_only_when_the_last_sweep_ended_well() {
+    let left = |state, cursor: Option<Ticks>| {
+        let mut details = details("contoso", "");
+        (details.view.status.state, details.view.status.cursor) = (state, cursor);
+        details.open.clear();
+        let text = texts(&details_page(&details));
+        let (_, left) = text.split_once("Still to be read ").expect("its heading");
+        left.split_once(" Events").expect("the next").0.to_owned()
+    };
+    let cursor = Some(ago(8000));
+    let all = "from the cursor on, 2026-11-24 00:00:47 UTC.";
+    assert_eq!(left(Health::Ok, cursor), "Nothing.");
+    assert_eq!(left(Health::Consent, cursor), format!("All {all}"));
+    assert_eq!(
+        left(Health::Paused, cursor),
+        format!("After a resume, all {all}")
+    );
+    assert!(left(Health::Starting, None).starts_with("Not known"));
+}
+
+#[test]
+fn a_credential_that_ends_names_its_tenants() {
+    let named = tenant(1, "contoso", Health::Ok).status;
+    let mut report = report();
+    let mut alarm = Alarm {
+        cause: "the secret has ended".into(),
+        state: Health::Credential,
+        tenants: 3,
+        since: ago(60),
+        error: "it ended".into(),
+        remedy: "renew it".into(),
+        named: vec![AlarmTenant {
+            name: named.name.clone(),
+            id: named.id,
+        }],
+    };
+    report.alarms.push(alarm.clone());
+    (alarm.tenants, alarm.state) = (1, Health::Ok);
+    report.alarms.push(alarm);
+    let html = front(report, &[tenant(1, "contoso", Health::Ok)]);
+    assert_order(
+        &html,
+        &[
+            "Alarm 1: 3 tenants get no new token",
+            "Used by contoso and 2 more",
+            "Alarm 2: 1 tenant, well until then",
+            "Used by contoso",
+        ],
+    );
+    assert!(!html.contains("Tenants in state"), "{html}");
+}
+
+#[test]
+fn a_paused_tenant_looks_neither_well_nor_ill_and_has_a_mark_of_its_own() {
+    let html = front(report(), &[tenant(1, "contoso", Health::Paused)]);
+    assert!(html.contains("class=\"state idle\""), "{html}");
+    assert_order(&html, &["‖ paused 1", "‖ paused for"]);
+    let marks: BTreeSet<_> = Health::ALL
+        .map(|state| (class(&state), mark(class(&state))))
+        .into();
+    let of_each: BTreeSet<_> = marks.iter().map(|(_, mark)| mark).collect();
+    assert_eq!(of_each.len(), marks.len());
+}
+
+#[test]
+fn the_links_to_the_whole_fleet_keep_the_page_from_refreshing() {
+    let mut address = address("nobody", None, 1);
+    address.refresh = false;
+    let html = page(report(), &[tenant(1, "contoso", Health::Ok)], &address);
+    assert!(!html.contains("href=\"/\""), "{html}");
+    assert_eq!(html.matches("href=\"/?refresh=off\"").count(), 2, "{html}");
+}
+
+#[test]
+fn a_tenant_that_starts_needs_no_line_of_its_own() {
+    let mut starts = tenant(1, "contoso", Health::Starting);
+    starts.status.remedy = Some("see the state of Kafka".into());
+    assert!(!front(report(), &[starts.clone()]).contains("state of Kafka"));
+    starts.status.error = Some("its partition is read".into());
+    assert!(front(report(), &[starts]).contains("state of Kafka"));
 }
 
 #[test]
