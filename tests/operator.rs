@@ -122,6 +122,44 @@ fn requests_for(journal: &incidentd::simulator::Journal, tenant: uuid::Uuid) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_a_suspended_daemon_did_not_begin_takes_no_effect_later() {
+    let (kafka, topic) = (shared(), unique("operator"));
+    create_topic(&kafka, &topic, 1, &[]).await;
+    let simulator = simulator(2, Options::default()).await;
+    let (world, journal) = (simulator.world(), simulator.journal());
+    create_in_each(&world, 1);
+    let setup = Setup::new(&simulator, &kafka, &topic);
+    let config = setup.write();
+    let mut daemon = Daemon::start(&config).await;
+    Tally::until_complete(&kafka, &topic, &journal, SOON).await;
+    let [first, second] = [0, 1].map(|n| world.tenants()[n].name.clone());
+    daemon.signal("STOP");
+    let (code, said) = order(&config, &["pause", &first]).await;
+    daemon.signal("CONT");
+    assert_eq!(code, 75, "{said}");
+    assert!(said.contains("nothing is recorded"), "{said}");
+    // The daemon has taken the connections in their order.
+    let (code, said) = order(&config, &["pause", &second]).await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(shown(&daemon, &second).await["state"], "paused");
+    assert_eq!(shown(&daemon, &first).await["state"], "ok");
+
+    let long = "x".repeat(201);
+    let (code, said) = order(&config, &["pause", &first, "--reason", &long]).await;
+    assert_eq!(code, 64, "{said}");
+    assert!(said.contains("at most 200"), "{said}");
+    let socket = setup.path().join("ledger").join("control.sock");
+    std::fs::remove_file(&socket).expect("it is there");
+    let (code, said) = order(&config, &["pause", &first]).await;
+    assert_eq!(code, 75, "{said}");
+    assert!(
+        said.contains("the socket was removed: restart it"),
+        "{said}"
+    );
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_back_fill_publishes_what_the_ledger_did_not_know_once() {
     const DAY: i64 = 86_400;
     let (kafka, topic) = (shared(), unique("operator"));

@@ -1,5 +1,6 @@
 //! Operators' commands, from the command line to the socket, and from the socket to the dispatcher.
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +12,19 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::health::failure::{chain, one_line};
+use crate::core::ids::TenantId;
+use crate::core::naming::{self, Named};
 use crate::core::ownership::{Ownership, partition_of};
 use crate::core::sweep::command::{CommandRefused, TenantCommand};
 use crate::core::sweep::pause::PauseReason;
 use crate::core::time::ticks::Ticks;
 use crate::ports::{Clock, Outlet};
-use crate::runtime::commands::DispatcherCommand;
+use crate::runtime::commands::{CommandCaller, DispatcherCommand};
 use crate::runtime::fleet::Fleet;
 use crate::runtime::tenant::Tenant;
 use crate::telemetry::clock::SystemClock;
-use crate::telemetry::control::{Control, ControlSocket};
-pub use crate::telemetry::control::{ControlAnswer, ControlCommand, ControlRequest, ask};
+use crate::telemetry::control::{BeginNotice, Control, ControlSocket};
+pub use crate::telemetry::control::{ControlAnswer, ControlCommand, ControlRequest, NoAnswer, ask};
 
 /// The instant so long before now.
 pub fn ago(time: Duration) -> Ticks {
@@ -37,7 +40,11 @@ pub(super) struct CommandDesk {
 }
 
 impl CommandDesk {
-    async fn order(&self, request: ControlRequest) -> Result<String, CommandRefused> {
+    async fn order(
+        &self,
+        request: ControlRequest,
+        begin: BeginNotice,
+    ) -> Result<String, CommandRefused> {
         let command = match request.command {
             ControlCommand::Pause { reason } => TenantCommand::Pause(PauseReason::new(&reason)),
             ControlCommand::Resume => TenantCommand::Resume,
@@ -55,34 +62,50 @@ impl CommandDesk {
         let order = DispatcherCommand::Operator {
             tenant,
             command,
-            answer,
+            caller: CommandCaller { begin, answer },
         };
         let _ = self.commands.send(order).await;
         answered.await.unwrap_or(Err(CommandRefused::Leaving))
     }
 
-    /// By id, by name, or by a name that differs in upper and lower case only.
     fn find(&self, named: &str) -> Result<Arc<Tenant>, CommandRefused> {
         let fleet = self.configured.borrow().clone();
-        let by = |test: &dyn Fn(&Tenant) -> bool| fleet.iter().find(|tenant| test(tenant)).cloned();
-        by(&|tenant| tenant.id.to_string().eq_ignore_ascii_case(named))
-            .or_else(|| by(&|tenant| *tenant.name == *named))
-            .or_else(|| by(&|tenant| tenant.name.to_lowercase() == named.to_lowercase()))
-            .ok_or_else(|| CommandRefused::Unknown {
-                named: one_line(named, 60),
+        let named = one_line(named, 200);
+        naming::find(&fleet, &named)
+            .cloned()
+            .map_err(|names| match names.as_slice() {
+                [] => CommandRefused::Unknown {
+                    named: one_line(&named, 60),
+                },
+                several => CommandRefused::Ambiguous {
+                    which: naming::which(several),
+                    named: one_line(&named, 60),
+                },
             })
     }
 }
 
+impl Named for Arc<Tenant> {
+    fn id(&self) -> TenantId {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl Control for CommandDesk {
-    fn follow(&self, request: ControlRequest) -> BoxFuture<'_, ControlAnswer> {
+    fn follow(&self, request: ControlRequest, begin: BeginNotice) -> BoxFuture<'_, ControlAnswer> {
         async move {
-            match self.order(request).await {
+            match self.order(request, begin).await {
                 Ok(done) => ControlAnswer::Done(done),
                 Err(refused) => {
                     let text = refused.to_string();
                     match refused {
-                        CommandRefused::Unknown { .. } => ControlAnswer::Unknown(text),
+                        CommandRefused::Unknown { .. } | CommandRefused::Ambiguous { .. } => {
+                            ControlAnswer::Unknown(text)
+                        }
                         CommandRefused::Future { .. } | CommandRefused::TooOld { .. } => {
                             ControlAnswer::Refused(text)
                         }
@@ -102,10 +125,28 @@ pub(super) async fn serve(path: &Path, desk: CommandDesk, stop: CancellationToke
     match bound {
         Ok(Ok(socket)) => socket.serve(Arc::new(desk), stop.clone()).await,
         Ok(Err(error)) => {
-            tracing::warn!(path = %path.display(), error = chain(&error),
-                "operators' commands can't reach this daemon: set http.socket to a path of less than 90 bytes in a folder that it may write to, and restart it");
+            let path = path.display();
+            tracing::warn!(%path, error = chain(&error), remedy = unbound(&error),
+                "operators' commands can't reach this daemon");
         }
         Err(_) => {}
     }
     stop.cancelled().await;
+}
+
+/// What to do about a socket that can't be made.
+fn unbound(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another incidentd has it: give each one an http.socket of its own, and restart this one"
+        }
+        ErrorKind::AlreadyExists => {
+            "remove the file, or set http.socket to another path, and restart the daemon"
+        }
+        ErrorKind::InvalidInput => {
+            "the path is too long for a socket: set http.socket to a short one, for example \
+             /run/incidentd/control.sock, and restart the daemon"
+        }
+        _ => "set http.socket to a path in a folder that the daemon may write to, and restart it",
+    }
 }

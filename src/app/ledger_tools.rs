@@ -37,7 +37,12 @@ const FENCE_LIMIT: Duration = Duration::from_secs(5 * 60);
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerToolError {
     #[error("can't open the ledger")]
-    Open(#[from] LedgerError),
+    Open(#[source] LedgerError),
+    #[error(
+        "the ledger in {} is in use by another process: stop the incidentd that runs; while it runs, incidentd status shows its \
+         tenants", path.display()
+    )]
+    InUse { path: PathBuf },
     #[error("{}", .0.what)]
     Failed(Failure),
     #[error("there is no ledger in {}: no incidentd has run with it yet", path.display())]
@@ -65,11 +70,20 @@ pub enum LedgerToolError {
     Output(#[source] io::Error),
 }
 
+impl From<LedgerError> for LedgerToolError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Locked { path } => Self::InUse { path },
+            error => Self::Open(error),
+        }
+    }
+}
+
 impl LedgerToolError {
     /// Whether the same command may work later: a daemon runs, or Kafka is away.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Open(LedgerError::Locked { .. }) | Self::Runs { .. } => true,
+            Self::InUse { .. } | Self::Runs { .. } => true,
             Self::Failed(failure) => {
                 matches!(failure.health, Health::Unreachable | Health::Throttled)
             }

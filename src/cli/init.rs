@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{CONFIGURATION, CommandError, ConfigFile, DEFAULT_CONFIG, FAILED, text};
 use crate::config;
 use crate::core::ids::TenantId;
+use crate::core::naming::{shell_word, tenant_word};
 use template::{MainTemplate, TENANTS_DIR, line_of};
 
 /// These files hold no secrets, and the daemon's user has to read them.
@@ -131,10 +132,7 @@ impl Init {
         let in_the_way = "edit it, or give another name with --name";
         write_new(&path, &template::tenant(id, name), in_the_way)?;
 
-        let (option, tenant) = (
-            self.option(),
-            name.map_or_else(|| id.to_string(), shell_word),
-        );
+        let (option, tenant) = (self.option(), tenant_word(name.unwrap_or_default(), id));
         let reload = match self.is_service() {
             true => "systemctl reload incidentd".to_owned(),
             false => "kill -HUP PID".to_owned(),
@@ -246,14 +244,5 @@ fn file_name(id: TenantId, name: Option<&str>) -> String {
     match name.trim_matches(['.', '-']) {
         "" => id.to_string(),
         name => name.into(),
-    }
-}
-
-/// A word for a shell.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    match !text.is_empty() && text.chars().all(plain) {
-        true => text.into(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::text::print;
 use super::{CommandError, ConfigFile, FAILED, UNAVAILABLE, USAGE, run_async};
-use crate::app::control::{self, ControlAnswer, ControlCommand, ControlRequest};
+use crate::app::control::{self, ControlAnswer, ControlCommand, ControlRequest, NoAnswer};
 use crate::config::{self, CommandSocket};
 use crate::core::sweep::pause::MOST_REASON;
 use crate::core::time::ticks::Ticks;
@@ -18,7 +18,8 @@ Exit codes:
   0   it is recorded, and holds until the next command, whatever restarts
   1   Microsoft can't have what is asked for
   64  no tenant of the running configuration has the id or name given
-  75  no daemon runs here, another replica has the tenant, or the ledger does not answer now
+  75  it is not known to be recorded: no daemon runs here, another replica has the tenant, or the ledger does not answer now; if it
+      may still take effect, the message says so
   78  the configuration is not valid";
 
 /// Stops reading a tenant, until resume. Its cursor stays, so nothing is lost
@@ -28,7 +29,7 @@ pub struct PauseCommand {
     #[command(flatten)]
     to: CommandTarget,
     /// Shown in the status: who paused it and why, at most 200 characters
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = reason)]
     reason: String,
 }
 
@@ -63,7 +64,7 @@ struct CommandTarget {
 
 impl PauseCommand {
     pub fn run(self) -> Result<(), CommandError> {
-        let reason = self.reason.chars().take(MOST_REASON).collect();
+        let reason = self.reason;
         self.to.send(ControlCommand::Pause { reason })
     }
 }
@@ -93,23 +94,7 @@ impl CommandTarget {
         let request = ControlRequest { tenant, command };
         let answer = run_async(control::ask(&path, &request))?;
         let answer = answer.map_err(|error| {
-            let start = match shared {
-                true => "start it, or give the command where a replica runs",
-                false => {
-                    "start it (systemctl start incidentd): only a running daemon writes its ledger"
-                }
-            };
-            let what = match error.kind() {
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                    format!("no daemon runs here: {start}; then repeat the command")
-                }
-                ErrorKind::PermissionDenied => {
-                    "only root and the daemon's own user may give commands: repeat it with sudo"
-                        .into()
-                }
-                _ => format!("the daemon does not answer: {error}; look at its log"),
-            };
-            let asked = path.display();
+            let (what, asked) = (unanswered(&error, shared), path.display());
             CommandError::saying(UNAVAILABLE, format!("{what}\n    It was asked at {asked}"))
         })?;
         let (code, text) = match answer {
@@ -119,6 +104,48 @@ impl CommandTarget {
             ControlAnswer::Later(text) => (UNAVAILABLE, text),
         };
         Err(CommandError::saying(code, text))
+    }
+}
+
+/// What is known of a command without an answer, and what to do. With the ledger in Kafka, the daemon is one of several.
+fn unanswered(NoAnswer { begun, source }: &NoAnswer, shared: bool) -> String {
+    if *begun {
+        return "the daemon has begun to write the command to the ledger, and does not say whether it is written: it may still take \
+                effect, when Kafka or the disk works again for example; look with incidentd status, and repeat the command if it \
+                has no effect"
+            .into();
+    }
+    let start = match shared {
+        true => "start it, or give the command where a replica runs",
+        false => "start it (systemctl start incidentd): only a running daemon writes its ledger",
+    };
+    match source.kind() {
+        ErrorKind::NotFound => format!(
+            "there is no socket. If no daemon runs here: {start}. Otherwise it was started with another http.socket or ledger.path, \
+             or could not make the socket, which its log says, or the socket was removed: restart it. Then repeat the command"
+        ),
+        ErrorKind::ConnectionRefused => {
+            format!("no daemon runs here: {start}; then repeat the command")
+        }
+        ErrorKind::PermissionDenied => {
+            "only root and the daemon's own user may give commands: repeat it with sudo".into()
+        }
+        ErrorKind::TimedOut => "nothing is recorded: the daemon has not begun with the command in time, because the tenant's sweep \
+                                waits for Kafka or the ledger, or because the daemon itself stands still; look with incidentd \
+                                status, and repeat the command"
+            .into(),
+        _ => format!(
+            "nothing is recorded: the daemon has ended the connection ({source}); look at its log, and repeat the command"
+        ),
+    }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        0..=MOST_REASON => Ok(text.to_owned()),
+        count => Err(format!(
+            "it has {count} characters: give at most {MOST_REASON}"
+        )),
     }
 }
 
@@ -134,6 +161,13 @@ fn instant(text: &str) -> Result<Ticks, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_that_is_too_long_is_refused() {
+        let most = "é".repeat(MOST_REASON);
+        assert_eq!(reason(&most), Ok(most.clone()));
+        assert!(reason(&(most + "é")).is_err());
+    }
 
     #[test]
     fn a_time_is_an_instant_or_how_long_ago() {

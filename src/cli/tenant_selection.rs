@@ -4,6 +4,8 @@ use super::{CommandError, USAGE};
 use crate::config::distance;
 use crate::core::format::{counted, tame};
 use crate::core::health::failure::one_line;
+use crate::core::ids::TenantId;
+use crate::core::naming::{self, Named};
 use crate::settings::{Settings, TenantSettings};
 
 /// At most this many names are proposed for an unknown one.
@@ -29,11 +31,26 @@ pub fn tenants<'a>(
 
 pub fn tenant<'a>(settings: &'a Settings, named: &str) -> Result<&'a TenantSettings, CommandError> {
     let tenants = &settings.tenants;
-    let by = |test: &dyn Fn(&TenantSettings) -> bool| tenants.iter().find(|tenant| test(tenant));
-    by(&|tenant| tenant.id.to_string().eq_ignore_ascii_case(named))
-        .or_else(|| by(&|tenant| *tenant.name == *named))
-        .or_else(|| by(&|tenant| tenant.name.to_lowercase() == named.to_lowercase()))
-        .ok_or_else(|| unknown(tenants, named))
+    naming::find(tenants, named).map_err(|names| match names.as_slice() {
+        [] => unknown(tenants, named),
+        several => {
+            let (shown, which) = (one_line(&tame(named), 60), naming::which(several));
+            CommandError::saying(
+                USAGE,
+                format!("{shown:?} names no single tenant\n    {which}"),
+            )
+        }
+    })
+}
+
+impl Named for TenantSettings {
+    fn id(&self) -> TenantId {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 fn unknown(tenants: &[TenantSettings], named: &str) -> CommandError {

@@ -13,6 +13,7 @@ use super::origin::{Spot, Table, leaves};
 use super::problems::{Diagnosis, scalar};
 use super::section::Section;
 use crate::core::format::tame;
+use crate::core::naming::shell_word;
 use crate::settings::oauth;
 
 const READ: u32 = 0o004;
@@ -40,7 +41,7 @@ pub(super) fn others_may(path: &Path, bits: u32) -> bool {
 
 /// What other users can do to a file or a folder, and the command that ends it.
 fn everyone_can(what: &str, chmod: &str, path: &Path) -> String {
-    let path = tame(&path.display().to_string());
+    let path = shell_word(&tame(&path.display().to_string()));
     format!("every user of this machine can {what}: chmod {chmod} {path}")
 }
 

@@ -224,8 +224,18 @@ fn read_http(section: &mut Section<'_>) -> Option<HttpSettings> {
         listen: section.read("listen", listen)?,
         hosts: section.own("hosts", hosts).unwrap_or_default(),
         metrics: section.get("metrics")?,
-        socket: section.own("socket", |text| context.path(text)),
+        socket: section.own("socket", |text| context.path(text).and_then(socket_path)),
     })
+}
+
+/// The socket is made in a folder beside its place, under a name of at most 11 bytes more.
+fn socket_path(path: PathBuf) -> Result<PathBuf, Wrong> {
+    let length = |path: &Path| path.as_os_str().len();
+    let (all, folder) = (length(&path), path.parent().map_or(0, length));
+    let what = format!("it has {all} bytes, too many for a Unix socket");
+    let remedy = "give a path of at most 107 bytes in a folder of at most 96, for example \"/run/incidentd/control.sock\"";
+    require(all <= 107 && folder <= 96, &what, remedy)?;
+    Ok(path)
 }
 
 fn hosts(text: &str) -> Result<Vec<Arc<str>>, Wrong> {

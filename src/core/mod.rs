@@ -9,6 +9,7 @@ pub mod health;
 pub mod ids;
 pub mod incident;
 pub(crate) mod log_throttle;
+pub(crate) mod naming;
 pub(crate) mod ownership;
 pub mod pace;
 pub(crate) mod secret_text;

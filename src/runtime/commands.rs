@@ -17,12 +17,11 @@ pub enum DispatcherCommand {
     Fleet { fleet: Fleet, ownership: Ownership },
     /// Try all resting tenants again now.
     RetryAll,
-    /// Record an operator's command. `answer` gets what the operator reads; it is dropped when the tenant leaves first, or the
-    /// dispatcher ends.
+    /// Record an operator's command.
     Operator {
         tenant: TenantId,
         command: TenantCommand,
-        answer: oneshot::Sender<Result<String, CommandRefused>>,
+        caller: CommandCaller,
     },
     /// Give these tenants up, so that another machine can take them over. `done` is sent when nothing runs for them any
     /// more. If the dispatcher ends before it reads the command, `done` is dropped. A later fleet with such a tenant
@@ -31,4 +30,12 @@ pub enum DispatcherCommand {
         tenants: HashSet<TenantId>,
         done: oneshot::Sender<()>,
     },
+}
+
+/// Waits for an operator's command to be recorded.
+pub struct CommandCaller {
+    /// Called at the last moment before the write. `false`: the caller has gone, and nothing may be written.
+    pub begin: Box<dyn FnOnce() -> bool + Send>,
+    /// Gets what the operator reads. It is dropped when the tenant leaves first, or the dispatcher ends.
+    pub answer: oneshot::Sender<Result<String, CommandRefused>>,
 }

@@ -150,8 +150,8 @@ impl Dispatcher {
             DispatcherCommand::Operator {
                 tenant,
                 command,
-                answer,
-            } => self.take_command(tenant, PendingCommand { command, answer }),
+                caller,
+            } => self.take_command(tenant, PendingCommand { command, caller }),
         }
     }
 

@@ -3,9 +3,14 @@
 //!
 //! A connection carries one request and one answer, each a line of JSON. Their size, the time, and the number of connections
 //! are limited.
+//!
+//! A caller that stops waiting must know whether its command can still take effect. So the daemon sends [`BEGUN`] before it
+//! writes to the ledger, and writes nothing if that can't be sent. A caller closes the connection for what the daemon sends,
+//! and then reads what has arrived. The kernel orders the two: either the caller finds the line, or the daemon can't send it.
 
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
@@ -18,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// The most bytes of a request or an answer.
@@ -27,8 +32,12 @@ const MOST_BYTES: u64 = 8192;
 const CONNECTIONS: usize = 8;
 /// For a request to arrive.
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
-/// For a command to be recorded.
-const WORK_LIMIT: Duration = Duration::from_secs(30);
+/// How long a caller waits.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// For a command to be recorded. A caller has gone long before.
+const WORK_LIMIT: Duration = Duration::from_secs(60);
+/// The line that says that the write to the ledger begins.
+const BEGUN: &[u8] = b"\"begun\"\n";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ControlRequest {
@@ -63,9 +72,21 @@ pub enum ControlAnswer {
     Later(String),
 }
 
+/// Tells the caller that the write to the ledger begins. `false`: the caller has gone, and nothing may be written.
+pub type BeginNotice = Box<dyn FnOnce() -> bool + Send>;
+
 /// Follows the commands.
 pub trait Control: Send + Sync + 'static {
-    fn follow(&self, request: ControlRequest) -> BoxFuture<'_, ControlAnswer>;
+    fn follow(&self, request: ControlRequest, begin: BeginNotice) -> BoxFuture<'_, ControlAnswer>;
+}
+
+/// The daemon has not answered.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer")]
+pub struct NoAnswer {
+    /// The write to the ledger has begun, and its end is not known. `false`: the command does not take effect.
+    pub begun: bool,
+    pub source: io::Error,
 }
 
 /// The socket. Its file is removed at the end.
@@ -139,41 +160,58 @@ fn bind_private(path: &Path) -> io::Result<StdListener> {
     bound
 }
 
-async fn answer(mut stream: UnixStream, control: Arc<dyn Control>) {
-    let request = timeout(REQUEST_LIMIT, read(&mut stream)).await;
-    let answer = match request {
-        Ok(Ok(request)) => timeout(WORK_LIMIT, control.follow(request)).await,
-        Ok(Err(_)) => Ok(ControlAnswer::Unknown("this is no command".into())),
-        Err(_) => return,
+/// Answers one request. A caller that closes the connection, for writing too, takes it back.
+async fn answer(stream: UnixStream, control: Arc<dyn Control>) -> io::Result<()> {
+    let stream = stream.into_std()?;
+    let sender = stream.try_clone()?;
+    let begin = move || (&sender).write(BEGUN).is_ok_and(|sent| sent == BEGUN.len());
+    let mut stream = UnixStream::from_std(stream)?;
+    let answer = match timeout(REQUEST_LIMIT, read(&mut stream)).await {
+        Ok(Ok(request)) => tokio::select! {
+            biased;
+            _ = stream.read_u8() => None,
+            answer = control.follow(request, Box::new(begin)) => Some(answer),
+            () = sleep(WORK_LIMIT) => None,
+        },
+        Ok(Err(_)) => Some(ControlAnswer::Unknown("this is no command".into())),
+        Err(_) => None,
     };
-    let late = |_| {
-        let limit = WORK_LIMIT.as_secs();
-        let what = format!(
-            "the command is not recorded after {limit} s: Kafka or the ledger does not answer; see incidentd status, and repeat it"
-        );
-        ControlAnswer::Later(what)
-    };
-    let _ = timeout(
-        REQUEST_LIMIT,
-        write(&mut stream, &answer.unwrap_or_else(late)),
-    )
-    .await;
+    if let Some(answer) = answer {
+        let _ = timeout(REQUEST_LIMIT, write(&mut stream, &answer)).await;
+    }
+    // Without it, a command that still waits for its turn could send its notice.
+    stream.shutdown().await
 }
 
 /// Sends `request` to the daemon at `path`.
 ///
 /// # Errors
-/// No daemon listens there, or it does not answer in time.
-pub async fn ask(path: &Path, request: &ControlRequest) -> io::Result<ControlAnswer> {
-    let exchange = async {
-        let mut stream = UnixStream::connect(path).await?;
-        write(&mut stream, request).await?;
-        read(&mut stream).await
+/// [`NoAnswer`]: no daemon listens there, or it does not answer in time.
+pub async fn ask(path: &Path, request: &ControlRequest) -> Result<ControlAnswer, NoAnswer> {
+    let not_asked = |source| NoAnswer {
+        begun: false,
+        source,
     };
-    let limit = WORK_LIMIT + 2 * REQUEST_LIMIT;
-    timeout(limit, exchange)
+    let mut stream = UnixStream::connect(path).await.map_err(not_asked)?;
+    let mut received = Vec::new();
+    let exchange = async {
+        write(&mut stream, request).await?;
+        while received.len() < MOST_BYTES as usize && stream.read_buf(&mut received).await? > 0 {}
+        Err(ErrorKind::UnexpectedEof.into())
+    };
+    let ended: io::Result<()> = timeout(CALL_LIMIT, exchange)
         .await
-        .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
+        .unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+    let source = ended.err().unwrap_or(ErrorKind::UnexpectedEof.into());
+    let rest = stream.into_std().and_then(|mut stream| {
+        stream.shutdown(Shutdown::Read)?;
+        stream.read_to_end(&mut received)
+    });
+    let mut lines = received.split_inclusive(|byte| *byte == b'\n');
+    let begun = rest.is_err() || lines.clone().any(|line| line == BEGUN);
+    lines
+        .find_map(|line| serde_json::from_slice(line).ok())
+        .ok_or(NoAnswer { begun, source })
 }
 
 async fn read<T: DeserializeOwned>(stream: &mut UnixStream) -> io::Result<T> {

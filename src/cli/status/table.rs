@@ -112,7 +112,7 @@ impl StatusText<'_> {
         ));
         for (tenant, fill) in filled.iter().take(MOST_FILLS) {
             let between = match (&fill.from, &fill.to) {
-                (Some(from), Some(to)) => format!(", between {from} and {to}"),
+                (Some(from), Some(to)) => format!(", between {} and {}", second(from), second(to)),
                 _ => String::new(),
             };
             let line = format!("{}: {}{between}", tenant.name, span(fill.open_seconds));
@@ -245,6 +245,12 @@ impl StatusText<'_> {
         };
         format!("\x1b[{colour}m{text}\x1b[0m")
     }
+}
+
+/// The second of an instant in the report.
+fn second(instant: &str) -> String {
+    let parsed: Result<Ticks, _> = instant.parse();
+    parsed.map_or_else(|_| instant.to_owned(), |at| at.second().to_string())
 }
 
 const HEADING: [&str; 7] = [

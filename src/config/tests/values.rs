@@ -304,3 +304,17 @@ fn the_endpoints_may_listen_on_all_of_ipv6() {
         "the remedy shows how: {report}"
     );
 }
+
+#[test]
+fn a_socket_has_a_path_that_the_system_takes() {
+    let with_path = |length: usize| {
+        let path = format!("/run/{}", "x".repeat(length - 5));
+        with(&format!("[http]\nsocket = {path:?}"))
+    };
+    with_path(107).valid();
+    let report = with_path(108).report();
+    assert!(report.contains("too many for a Unix socket"), "{report}");
+    let deep = format!("[http]\nsocket = \"/run/{}/s\"", "x".repeat(92));
+    let report = with(&deep).report();
+    assert!(report.contains("in a folder of at most 96"), "{report}");
+}

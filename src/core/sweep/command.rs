@@ -20,14 +20,17 @@ pub enum TenantCommand {
 /// Why a command is not recorded. The tenant's state stays.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CommandRefused {
-    #[error("{since} is in the future: it is {now} now; give a time that has passed")]
+    #[error("{} is in the future: it is {} now; give a time that has passed", since.second(), now.second())]
     Future { since: Ticks, now: Ticks },
     #[error(
-        "Microsoft keeps incidents for 180 days, and has nothing from {since}; give a time after {oldest}"
+        "Microsoft keeps incidents for 180 days, and has nothing from {}; give a time after {}",
+        since.second(), oldest.second()
     )]
     TooOld { since: Ticks, oldest: Ticks },
     #[error("no tenant of the configuration that runs is called {named:?}; see incidentd status")]
     Unknown { named: String },
+    #[error("{named:?} names no single tenant: {which}")]
+    Ambiguous { named: String, which: String },
     /// Another process has the tenant.
     #[error(
         "this replica does not have the tenant: it belongs to partition {partition} of the ledger; ask the other replicas, one of \
@@ -40,8 +43,24 @@ pub enum CommandRefused {
     Busy,
     #[error("the daemon stops, or the tenant leaves it; repeat the command in a moment")]
     Leaving,
-    #[error("the ledger was not written: {}; {}; then repeat the command", .0.what, .0.remedy)]
+    #[error("the caller no longer waits")]
+    Abandoned,
+    #[error("nothing is recorded, because the ledger can't be read: {}; {}", .0.what, then_repeat(.0))]
     Ledger(Failure),
+    /// The write has begun.
+    #[error(
+        "the ledger does not confirm the command, which may still take effect: {}; look with incidentd status; {}",
+        .0.what, then_repeat(.0)
+    )]
+    Unconfirmed(Failure),
+}
+
+/// What the operator does about `failure` before the next try.
+fn then_repeat(failure: &Failure) -> String {
+    match failure.remedy.starts_with("nothing to do") {
+        true => "repeat the command in a moment".to_owned(),
+        false => format!("{}; then repeat the command", failure.remedy),
+    }
 }
 
 impl TenantCommand {
@@ -83,28 +102,54 @@ impl TenantCommand {
         Ok(state)
     }
 
-    /// What the operator reads after the state of the tenant called `name` went from `before` to `after`.
-    pub fn done(&self, name: &str, before: &TenantState, after: &TenantState) -> String {
+    /// What the operator reads after the state of the tenant called `name` went from `before` to `after`. `word` names the
+    /// tenant on a command line.
+    pub fn done(
+        &self,
+        name: &str,
+        word: &str,
+        before: &TenantState,
+        after: &TenantState,
+    ) -> String {
         match (self, &before.paused, &after.paused) {
-            (Self::Pause(_), Some(pause), _) => {
-                format!("{name} has been paused since {}", pause.since)
+            (Self::Pause(_), Some(pause), now) => {
+                let reason = match now {
+                    Some(now) if now.reason != pause.reason => {
+                        format!("; the reason is now: {}", now.reason.as_str())
+                    }
+                    _ => String::new(),
+                };
+                format!(
+                    "{name} has been paused since {}{reason}",
+                    pause.since.second()
+                )
             }
             (Self::Pause(_), None, _) => format!(
                 "{name} is paused, and its cursor stays at {}; to read on from there: {}",
-                after.cursor,
-                resume_command(name)
+                after.cursor.second(),
+                resume_command(word)
             ),
             (Self::Resume, None, _) => format!("{name} is not paused"),
-            (Self::Resume, Some(_), _) => format!("{name} is read on from {}", after.cursor),
-            (Self::Backfill(since), ..) if before == after => {
-                format!("{name} has nothing to fill in: the next sweep reads all since {since}")
+            (Self::Resume, Some(_), _) => {
+                format!("{name} is read on from {}", after.cursor.second())
             }
             (Self::Backfill(since), _, paused) => {
+                let covers = |open: &Interval| (open.from..open.to).contains(since);
+                let open = after.backlog.intervals().iter().any(covers);
+                let since = since.second();
                 let when = match paused {
-                    Some(_) => format!("after {}", resume_command(name)),
+                    Some(_) => format!("after {}", resume_command(word)),
                     None => "beside live polling; incidentd status shows how far".to_owned(),
                 };
-                format!("{name} is read again from {since} on, {when}")
+                match before == after {
+                    true if open => format!(
+                        "{name} is to be read again from {since} on already, {when}; nothing changes"
+                    ),
+                    true => format!(
+                        "{name} has nothing to fill in: the next sweep reads all since {since}"
+                    ),
+                    false => format!("{name} is read again from {since} on, {when}"),
+                }
             }
         }
     }

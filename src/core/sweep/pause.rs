@@ -18,24 +18,20 @@ pub struct Pause {
 pub struct PauseReason(Box<str>);
 
 impl Pause {
-    /// The failure to show of the tenant called `name`.
-    pub fn failure(&self, name: &str) -> Failure {
+    /// The failure to show of a paused tenant. `word` names it on a command line.
+    pub fn failure(&self, word: &str) -> Failure {
         let what = match self.reason.as_str() {
             "" => "an operator has paused it".to_owned(),
             reason => format!("an operator has paused it: {reason}"),
         };
-        let remedy = format!("when it is to be read again: {}", resume_command(name));
+        let remedy = format!("when it is to be read again: {}", resume_command(word));
         Failure::new(Health::Paused, Reaction::Slow, what, remedy)
     }
 }
 
-/// What the operator types to have the tenant called `name` read again.
-pub(super) fn resume_command(name: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    match name.chars().all(plain) {
-        true => format!("incidentd resume {name}"),
-        false => format!("incidentd resume {name:?}"),
-    }
+/// What the operator types to have the tenant read again. `word` names it on a command line.
+pub(super) fn resume_command(word: &str) -> String {
+    format!("incidentd resume {word}")
 }
 
 impl PauseReason {

@@ -59,6 +59,11 @@ impl Ticks {
         )
     }
 
+    /// The second that this instant lies in, for people.
+    pub fn second(self) -> Self {
+        Ticks(self.0 - self.0.rem_euclid(PER_SECOND)).clamped()
+    }
+
     /// Compares two instants of different APIs at the coarser precision of the two. APIs trim trailing zeros, so an instant's
     /// precision is that of its last digit that is not zero.
     pub fn cmp_coarsely(self, other: Ticks) -> Ordering {

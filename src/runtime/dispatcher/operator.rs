@@ -1,6 +1,5 @@
 //! Operators' commands for single tenants: each waits until the tenant's work in progress has ended, and is then recorded.
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Dispatcher;
@@ -8,12 +7,13 @@ use super::work::{CommandAnswer, Ended, Work};
 use crate::core::agenda::Input;
 use crate::core::ids::TenantId;
 use crate::core::sweep::command::{CommandRefused, TenantCommand};
+use crate::runtime::commands::CommandCaller;
 use crate::runtime::sweep::SweepOutcome;
 
 /// A command that is not recorded yet.
 pub(super) struct PendingCommand {
     pub(super) command: TenantCommand,
-    pub(super) answer: oneshot::Sender<Result<String, CommandRefused>>,
+    pub(super) caller: CommandCaller,
 }
 
 impl Dispatcher {
@@ -21,7 +21,7 @@ impl Dispatcher {
     pub(super) fn take_command(&mut self, tenant: TenantId, pending: PendingCommand) {
         let may_sweep = (self.sweeper.outlet.ownership().borrow()).may_sweep(tenant);
         let entry = self.tenants.get_mut(&tenant).filter(|entry| !entry.gone);
-        let waits = |other: &PendingCommand| !other.answer.is_closed();
+        let waits = |other: &PendingCommand| !other.caller.answer.is_closed();
         let refused = match entry {
             None => CommandRefused::Leaving,
             Some(_) if !may_sweep => CommandRefused::NotReady,
@@ -31,7 +31,7 @@ impl Dispatcher {
                 return self.act(Input::Command(tenant));
             }
         };
-        let (to, answer) = (pending.answer, Err(refused));
+        let (to, answer) = (pending.caller.answer, Err(refused));
         CommandAnswer { to, answer }.send();
     }
 
@@ -42,18 +42,17 @@ impl Dispatcher {
         };
         let pending = self.tenants.get_mut(&tenant.id);
         let pending = pending.and_then(|entry| entry.command.take());
-        // Nobody knows any more of a command whose caller has given up.
-        let pending = pending.filter(|pending| !pending.answer.is_closed());
         let (of, sweeper, began) = (tenant.clone(), self.sweeper.clone(), Instant::now());
         let task = self.work.spawn(async move {
             let (outcome, answer) = match pending {
                 None => (SweepOutcome::idle(memory), None),
-                Some(PendingCommand { command, answer }) => {
-                    let (outcome, result) = sweeper.record(&tenant, memory, &command).await;
-                    if let Ok(done) = &result {
+                Some(PendingCommand { command, caller }) => {
+                    let (begin, to) = (caller.begin, caller.answer);
+                    let recorded = sweeper.record(&tenant, memory, &command, begin);
+                    let (outcome, answer) = recorded.await;
+                    if let Ok(done) = &answer {
                         tracing::info!(tenant = %tenant.id, name = %tenant.name, done, "an operator's command is recorded");
                     }
-                    let (to, answer) = (answer, result);
                     (outcome, Some(CommandAnswer { to, answer }))
                 }
             };

@@ -22,6 +22,7 @@ use crate::core::health::fleet_view::{
 };
 use crate::core::health::status::{StatusReport, TenantStatus, worst_first};
 use crate::core::ids::TenantId;
+use crate::core::naming::tenant_word;
 use crate::core::time::ticks::Ticks;
 use crate::core::time::wallclock::Look;
 use crate::ports::Clock;
@@ -128,7 +129,9 @@ impl Board {
         self.noted(tenant, EventKind::SweepFailed, |row| {
             row.count(outcome, now);
             if let Some(Halt::Paused(pause)) = &outcome.halt {
-                return Some(Some(pause.failure(&row.tenant.name)));
+                return Some(Some(
+                    pause.failure(&tenant_word(&row.tenant.name, row.tenant.id)),
+                ));
             }
             if !matches!(outcome.halt, Some(Halt::Stopped)) {
                 row.times.last = Some(LastSweep {

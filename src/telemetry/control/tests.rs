@@ -2,6 +2,7 @@ use std::os::unix::fs::MetadataExt;
 
 use futures_util::FutureExt;
 use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -10,7 +11,7 @@ use super::*;
 struct Echo;
 
 impl Control for Echo {
-    fn follow(&self, request: ControlRequest) -> BoxFuture<'_, ControlAnswer> {
+    fn follow(&self, request: ControlRequest, _: BeginNotice) -> BoxFuture<'_, ControlAnswer> {
         async move { ControlAnswer::Done(request.tenant) }.boxed()
     }
 }
@@ -22,12 +23,26 @@ struct Served {
     _folder: tempfile::TempDir,
 }
 
+/// Hands the notice of each command over, and never answers.
+struct Silent(mpsc::UnboundedSender<BeginNotice>);
+
+impl Control for Silent {
+    fn follow(&self, _: ControlRequest, begin: BeginNotice) -> BoxFuture<'_, ControlAnswer> {
+        self.0.send(begin).ok().expect("the test waits for it");
+        std::future::pending().boxed()
+    }
+}
+
 fn serve() -> Served {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control.sock");
-    let socket = ControlSocket::bind(&path).unwrap();
+    serve_at(ControlSocket::bind(&path).unwrap(), folder, Arc::new(Echo))
+}
+
+fn serve_at(socket: ControlSocket, folder: tempfile::TempDir, control: Arc<dyn Control>) -> Served {
+    let path = socket.path.clone();
     let stop = CancellationToken::new();
-    let server = tokio::spawn(socket.serve(Arc::new(Echo), stop.clone()));
+    let server = tokio::spawn(socket.serve(control, stop.clone()));
     Served {
         path,
         stop,
@@ -60,7 +75,7 @@ async fn only_the_daemons_user_can_connect_and_the_file_goes_with_the_daemon() {
     served.server.await.unwrap();
     assert!(!served.path.exists());
     let gone = ask(&served.path, &pause("x")).await.unwrap_err();
-    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    assert_eq!(gone.source.kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
@@ -105,4 +120,50 @@ async fn connections_that_say_nothing_do_not_keep_others_out_for_long() {
     tokio::time::pause();
     let answer = ask(&served.path, &pause("x")).await.unwrap();
     assert_eq!(answer, ControlAnswer::Done("contoso".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_stops_waiting_knows_whether_its_command_has_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sock");
+    let socket = ControlSocket::bind(&path).unwrap();
+    // Nobody accepts yet: the daemon is suspended.
+    let early = ask(&path, &pause("early")).await.unwrap_err();
+    assert!(!early.begun);
+    assert_eq!(early.source.kind(), ErrorKind::TimedOut);
+    let (sender, mut notices) = mpsc::unbounded_channel();
+    let served = serve_at(socket, folder, Arc::new(Silent(sender)));
+    sleep(Duration::from_secs(1)).await;
+    while let Ok(begin) = notices.try_recv() {
+        assert!(!begin(), "its caller has gone");
+    }
+
+    let request = pause("x");
+    let waits = ask(&served.path, &request);
+    let late = async { notices.recv().await.unwrap() };
+    let (waited, late) = tokio::join!(waits, late);
+    assert!(!waited.unwrap_err().begun);
+    assert!(!late(), "its caller has gone");
+
+    let begins = ask(&served.path, &request);
+    let begin = async { notices.recv().await.unwrap()() };
+    let (begun, told) = tokio::join!(begins, begin);
+    assert!(told && begun.unwrap_err().begun);
+}
+
+/// A caller closes its connection for what arrives while the daemon sends the notice: both agree on which came first.
+#[test]
+fn the_notice_arrives_or_can_not_be_sent() {
+    for round in 0..500_u32 {
+        let (mut caller, daemon) = StdStream::pair().unwrap();
+        let sent = std::thread::scope(|scope| {
+            let sent = scope.spawn(|| (&daemon).write(BEGUN).is_ok());
+            (0..round % 50).for_each(|_| std::hint::spin_loop());
+            caller.shutdown(Shutdown::Read).unwrap();
+            sent.join().unwrap()
+        });
+        let mut arrived = Vec::new();
+        caller.read_to_end(&mut arrived).unwrap();
+        assert_eq!(arrived == BEGUN, sent, "round {round}");
+    }
 }

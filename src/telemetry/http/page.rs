@@ -114,8 +114,8 @@ fn backfill(fill: &BackfillStatus) -> String {
     format!(
         "back-fill: {} still to be read, between {} and {}{}",
         span(fill.open_seconds),
-        fill.from,
-        fill.to,
+        fill.from.second(),
+        fill.to.second(),
         broke_off.unwrap_or_default()
     )
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::health::failure::{Health, Reaction};
 use crate::core::sweep::backlog::Span;
 use crate::core::sweep::cursor::plan;
 use crate::core::sweep::pause::MOST_REASON;
@@ -78,6 +79,45 @@ fn what_microsoft_can_not_have_is_refused_with_the_limit() {
         Err(CommandRefused::TooOld { since, oldest })
     );
     assert!(backfill(oldest).is_ok() && backfill(NOW).is_ok());
+}
+
+#[test]
+fn the_operator_reads_what_has_changed() {
+    let said = |before: &TenantState, command: TenantCommand| {
+        let after = after(before, command.clone()).expect("possible");
+        (command.done("a b", "ID", before, &after), after)
+    };
+    let state = TenantState::first(Ticks(NOW.0 + 1_234_567), 24 * HOUR);
+    let (first, paused) = said(&state, pause("one"));
+    assert!(first.ends_with(": incidentd resume ID"), "{first}");
+    assert!(!first.contains('.'), "seconds are enough: {first}");
+    let (same, _) = said(&paused, pause("one"));
+    assert!(!same.contains("reason"), "{same}");
+    let (other, _) = said(&paused, pause("two"));
+    assert!(other.ends_with("; the reason is now: two"), "{other}");
+
+    let since = NOW.minus(100 * HOUR);
+    let mut read = state.clone();
+    read.cursor = NOW;
+    let (opened, open) = said(&read, TenantCommand::Backfill(since));
+    assert!(opened.contains("is read again from"), "{opened}");
+    let (again, same) = said(&open, TenantCommand::Backfill(since));
+    assert_eq!(same, open);
+    assert!(again.contains("already"), "{again}");
+    let (nothing, _) = said(&read, TenantCommand::Backfill(NOW));
+    assert!(nothing.contains("nothing to fill in"), "{nothing}");
+}
+
+#[test]
+fn a_remedy_that_asks_for_nothing_does_not_contradict_the_repetition() {
+    let failure = |remedy: &str| {
+        let failure = Failure::new(Health::Unreachable, Reaction::Fenced, "it is lost", remedy);
+        CommandRefused::Ledger(failure).to_string()
+    };
+    let passing = failure("nothing to do: another process has it");
+    assert!(!passing.contains("nothing to do"), "{passing}");
+    assert!(passing.ends_with("; repeat the command in a moment"));
+    assert!(failure("free some space").ends_with("; free some space; then repeat the command"));
 }
 
 proptest! {

@@ -5,6 +5,7 @@ use crate::core::health::activity::EventKind;
 use crate::core::ownership::PartitionStage;
 use crate::core::sweep::command::{CommandRefused, TenantCommand};
 use crate::core::sweep::pause::PauseReason;
+use crate::runtime::commands::CommandCaller;
 use crate::runtime::fakes::START;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -16,11 +17,22 @@ impl Rig {
         tenant: &Arc<Tenant>,
         command: TenantCommand,
     ) -> Option<Result<String, CommandRefused>> {
+        self.order_of(tenant, command, true).await
+    }
+
+    /// Of a caller that still `waits` at the last moment, or does not.
+    async fn order_of(
+        &self,
+        tenant: &Arc<Tenant>,
+        command: TenantCommand,
+        waits: bool,
+    ) -> Option<Result<String, CommandRefused>> {
         let (answer, answered) = oneshot::channel();
+        let begin = Box::new(move || waits);
         self.command(DispatcherCommand::Operator {
             tenant: tenant.id,
             command,
-            answer,
+            caller: CommandCaller { begin, answer },
         });
         answered.await.ok()
     }
@@ -145,6 +157,43 @@ async fn a_command_does_not_wait_for_an_answer_of_microsofts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_command_whose_caller_has_gone_is_not_written() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let tenant = world.tenant(1, &server, 100);
+    let rig = Rig::start(&world, std::slice::from_ref(&tenant), 4);
+    rig.fire(1).await;
+    let answer = rig.order_of(&tenant, pause(), false).await;
+    assert_eq!(answer, Some(Err(CommandRefused::Abandoned)));
+    rig.fire(1).await;
+    assert_eq!(rig.board.states(), [Health::Ok]);
+    rig.done(&tenant, pause()).await;
+    assert_eq!(rig.board.states(), [Health::Paused]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_waits_for_a_full_disk_has_begun_and_takes_effect_later() {
+    let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
+    let tenant = world.tenant(1, &server, 100);
+    let rig = Rig::start(&world, std::slice::from_ref(&tenant), 4);
+    rig.fire(1).await;
+    world.ledger.full.store(true, Ordering::SeqCst);
+    let (answer, mut answered) = oneshot::channel();
+    let (begun, begins) = oneshot::channel();
+    let begin = Box::new(move || begun.send(()).is_ok());
+    rig.command(DispatcherCommand::Operator {
+        tenant: tenant.id,
+        command: pause(),
+        caller: CommandCaller { begin, answer },
+    });
+    begins.await.expect("the caller learns of it");
+    sleep(HOUR).await;
+    assert!(answered.try_recv().is_err(), "it is not recorded");
+    world.ledger.full.store(false, Ordering::SeqCst);
+    answered.await.expect("an answer").expect("recorded");
+    assert_eq!(rig.board.states(), [Health::Paused]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_back_fill_publishes_what_the_ledger_does_not_know_and_nothing_else() {
     let (world, server) = (World::new(1 << 20), Server::new(Order::NewestFirst, None));
     for n in 0..200 {
@@ -198,10 +247,11 @@ async fn who_can_not_record_a_command_says_so_at_once() {
     rig.reload(std::slice::from_ref(&tenant));
     rig.fire(1).await;
     let (answer, _waits) = oneshot::channel();
+    let begin = Box::new(|| true);
     rig.command(DispatcherCommand::Operator {
         tenant: tenant.id,
         command: pause(),
-        answer,
+        caller: CommandCaller { begin, answer },
     });
     assert_eq!(
         rig.order(&tenant, pause()).await,
