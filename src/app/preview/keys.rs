@@ -16,11 +16,13 @@ pub fn of_tenant(was: &TenantSettings, is: &TenantSettings) -> Vec<&'static str>
         api,
         poll,
         topic,
+        alerts_topic,
         format,
     } = was;
     let own = [
         ("name", *name != is.name),
         ("kafka.topic", *topic != is.topic),
+        ("kafka.alerts_topic", *alerts_topic != is.alerts_topic),
         ("kafka.format", *format != is.format),
     ];
     let mut keys = differing(own);

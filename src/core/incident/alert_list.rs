@@ -74,7 +74,10 @@ fn find(raw: &[u8]) -> Result<Option<Scanner<'_>>, Broken> {
 }
 
 /// The next alert of an entered list.
-fn next<'a>(input: &mut Scanner<'a>, table: AlertTable) -> Result<Option<AlertReading<'a>>, Broken> {
+fn next<'a>(
+    input: &mut Scanner<'a>,
+    table: AlertTable,
+) -> Result<Option<AlertReading<'a>>, Broken> {
     if !input.item()? {
         return Ok(None);
     }
