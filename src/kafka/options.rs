@@ -124,9 +124,7 @@ impl KafkaConnection {
         {
             config.set("ssl.ca.location", place.display().to_string());
         }
-        if oauth::is_wanted(&self.properties) {
-            config.set(SASL_QUEUE, "true");
-        }
+        config.set(SASL_QUEUE, oauth::is_wanted(&self.properties).to_string());
         // After the operator's properties: the promises need these two.
         config
             .set("bootstrap.servers", &self.brokers)
