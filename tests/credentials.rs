@@ -1,5 +1,5 @@
 //! Every kind of credential against an Entra that verifies it: it works, is wrong, has expired, is rotated. One daemon reads a
-//! tenant for each case. `docs/configuration.md` has the table of what it shows; `tests/run --test credentials table --nocapture`
+//! tenant for each case. `docs/configuration.md` has the table of what it shows; `tests/run --test credentials table`
 //! prints what was seen.
 
 mod arc;
