@@ -39,7 +39,7 @@ impl TenantTemplate<'_> {
     }
 
     /// What is still to be read beside the open intervals; `None`: nothing.
-    fn from_cursor(&self) -> Option<String> {
+    fn unread_beyond(&self) -> Option<String> {
         let status = &self.details.view.status;
         let what = match (status.state, status.cursor) {
             (Health::Ok, _) => return None,
