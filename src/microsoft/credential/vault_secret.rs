@@ -1,7 +1,8 @@
 //! A client secret in Azure Key Vault.
 //!
 //! The secret is kept in memory and read again every few hours, and at once when Entra does not accept it any more: then it was
-//! renewed, as a rule.
+//! renewed, as a rule. While the vault, or the identity that opens it, has a passing fault, the secret that was read last serves
+//! on: an outage there must not stop tenants whose secret Entra would take.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,12 +10,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex as Lock;
+use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::vault_access::VaultAccess;
 use super::{Attempt, CredentialKind, Form, Proof, ProofKey, ProofPlace, TokenRequest};
-use crate::core::health::failure::Failure;
+use crate::core::health::failure::{Failure, Health};
 use crate::core::health::validity::Validity;
 use crate::microsoft::entra::IssuedToken;
 use crate::microsoft::key_vault::{VaultClient, VaultSecret};
@@ -25,6 +27,9 @@ const SERVES: Duration = Duration::from_secs(4 * 3600);
 /// For so long an answer of the vault is the answer to all who ask, whatever Entra says: a wrong secret of ten thousand tenants
 /// must not be ten thousand requests.
 const AT_LEAST: Duration = Duration::from_secs(5);
+/// While a kept secret serves, a vault that fails is asked again after this pause, which doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// AADSTS numbers of a secret that is wrong or has expired.
 const NOT_ACCEPTED: [u64; 3] = [7_000_215, 7_000_222, 70_002];
 
@@ -43,9 +48,83 @@ pub(super) struct VaultCredential {
     access: VaultAccess,
     clock: Arc<dyn Clock>,
     place: ProofPlace,
-    /// The last answer. Its lock is the right to ask.
-    last: Mutex<Option<(Instant, Result<VaultSecret, Failure>)>>,
+    /// Its lock is the right to ask.
+    kept: Mutex<KeptSecret>,
     validity: Lock<Option<Validity>>,
+}
+
+/// What the vault said last.
+#[derive(Default)]
+struct KeptSecret {
+    /// The secret, and when it was read.
+    secret: Option<(Instant, VaultSecret)>,
+    /// Why it can't be read now.
+    fault: Option<VaultFault>,
+}
+
+struct VaultFault {
+    failure: Failure,
+    since: Instant,
+    /// The vault is not asked before it is over.
+    pause: Duration,
+}
+
+impl KeptSecret {
+    /// Forgets the secret that Entra refused, unless it was read just now or is another one already.
+    fn forget(&mut self, refused: &Proof) {
+        let is_over = self.secret.as_ref().is_some_and(|(read, secret)| {
+            read.elapsed() >= AT_LEAST
+                && secret.value.expose_secret() == refused.value.expose_secret()
+        });
+        if is_over {
+            *self = Self::default();
+        }
+    }
+
+    /// The answer to all who ask now. `None`: the vault has to be asked.
+    fn answer(&self) -> Option<Result<VaultSecret, Failure>> {
+        match (&self.secret, &self.fault) {
+            (_, Some(fault)) if fault.since.elapsed() >= fault.pause => None,
+            (Some((read, _)), None) if read.elapsed() >= SERVES => None,
+            (Some((_, secret)), _) => Some(Ok(secret.clone())),
+            (None, fault) => fault.as_ref().map(|fault| Err(fault.failure.clone())),
+        }
+    }
+
+    /// Takes what the vault says. A failure that does not pass by itself ends the use of the secret.
+    fn take(&mut self, answer: Result<VaultSecret, Failure>) -> Result<VaultSecret, Failure> {
+        let since = Instant::now();
+        let failure = match answer {
+            Ok(secret) => {
+                self.secret = Some((since, secret.clone()));
+                self.fault = None;
+                return Ok(secret);
+            }
+            Err(failure) => failure,
+        };
+        if !matches!(failure.health, Health::Unreachable | Health::Throttled) {
+            self.secret = None;
+        }
+        let pause = match (&self.secret, &self.fault) {
+            (None, _) => AT_LEAST,
+            (Some(_), Some(before)) => LONGEST_PAUSE.min(before.pause * 2),
+            (Some(_), None) => {
+                tracing::warn!(
+                    error = %failure,
+                    remedy = failure.remedy,
+                    "the key vault can't be read: the client secret that was read last serves until it can",
+                );
+                FIRST_PAUSE
+            }
+        };
+        self.fault = Some(VaultFault {
+            failure: failure.clone(),
+            since,
+            pause,
+        });
+        let kept = self.secret.as_ref().map(|(_, secret)| secret.clone());
+        kept.ok_or(failure)
+    }
 }
 
 impl VaultCredential {
@@ -55,27 +134,25 @@ impl VaultCredential {
             client,
             access,
             clock,
-            last: Mutex::default(),
+            kept: Mutex::default(),
             validity: Lock::default(),
         }
     }
 
-    /// The secret, not older than `age`.
-    async fn secret(&self, age: Duration) -> Result<Proof, Failure> {
-        let mut last = self.last.lock().await;
-        let known = last.as_ref().filter(|(asked, answer)| {
-            let age = if answer.is_ok() { age } else { AT_LEAST };
-            asked.elapsed() < age
-        });
-        let answer = match known {
-            Some((_, answer)) => answer.clone(),
+    /// The secret; if Entra has `refused` it, as the vault has it now.
+    async fn secret(&self, refused: Option<&Proof>) -> Result<Proof, Failure> {
+        let mut kept = self.kept.lock().await;
+        if let Some(refused) = refused {
+            kept.forget(refused);
+        }
+        let answer = match kept.answer() {
+            Some(answer) => answer,
             None => {
                 let answer = self.read().await;
                 if let Ok(secret) = &answer {
                     *self.validity.lock() = secret.validity;
                 }
-                *last = Some((Instant::now(), answer.clone()));
-                answer
+                kept.take(answer)
             }
         };
         answer.map(|VaultSecret { value, .. }| Proof {
@@ -96,7 +173,7 @@ impl CredentialKind for VaultCredential {
         request: &'a dyn TokenRequest,
     ) -> BoxFuture<'a, Result<IssuedToken, Failure>> {
         Box::pin(async {
-            let secret = self.secret(SERVES).await?;
+            let secret = self.secret(None).await?;
             let denial = match request.send(Attempt::alone(secret.clone())).await {
                 Ok(issued) => return Ok(issued),
                 Err(denial) => denial,
@@ -104,7 +181,7 @@ impl CredentialKind for VaultCredential {
             if !denial.code.is_some_and(|code| NOT_ACCEPTED.contains(&code)) {
                 return Err(denial.failure);
             }
-            let newer = self.secret(AT_LEAST).await?;
+            let newer = self.secret(Some(&secret)).await?;
             if newer.same_as(&secret) {
                 return Err(denial.failure);
             }

@@ -96,12 +96,75 @@ async fn a_secret_that_entra_refuses_is_read_again_and_a_new_one_tried() {
     }
     assert_eq!(vault.requests().len(), 1);
     *held.lock() = "new~CANARY";
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(6)).await;
-    tokio::time::resume();
+    later(6).await;
     entra.request().await.unwrap();
     entra.request().await.unwrap();
     assert_eq!(vault.requests().len(), 2);
+}
+
+/// Lets `seconds` go by, and no longer: connections need the real time.
+async fn later(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+/// What a server answers until it is set anew.
+type Script = Arc<parking_lot::Mutex<Vec<Step>>>;
+
+async fn scripted(first: Vec<Step>) -> (Server, Script) {
+    let script = Script::new(parking_lot::Mutex::new(first));
+    let now = script.clone();
+    let server = Server::answering(move |_| now.lock().clone()).await;
+    (server, script)
+}
+
+#[tokio::test]
+async fn while_the_vault_has_a_passing_fault_the_secret_that_was_read_last_serves() {
+    let token = json!({"access_token": TOKEN, "expires_in": "3600"}).to_string();
+    let (login, entra_says) = scripted(granted()).await;
+    let (vault, vault_says) = scripted(holds(SECRET, Value::Null)).await;
+    let (identity, _) = scripted(json_answer("200 OK", token)).await;
+    let entra = entra_of(&login, &vault, &identity).await;
+    entra.request().await.unwrap();
+    *vault_says.lock() = json_answer("503 Service Unavailable", "");
+    // Asked again after the four hours, then after one minute, two minutes, and so on.
+    for (seconds, asked) in [(4 * 3600, 2), (59, 2), (2, 3), (61, 3), (60, 4)] {
+        later(seconds).await;
+        entra.request().await.unwrap();
+        assert_eq!(vault.requests().len(), asked, "after {seconds} s");
+    }
+    let refused = json!({"error": "invalid_client", "error_codes": [7_000_222]}).to_string();
+    *entra_says.lock() = json_answer("401 Unauthorized", refused);
+    let failure = entra.request().await.unwrap_err();
+    assert_eq!(failure.health, Health::Unreachable, "{failure:?}");
+    assert_eq!(vault.requests().len(), 5, "a fresh one is needed at once");
+    let sent = login.requests().len();
+    entra.request().await.unwrap_err();
+    assert_eq!(login.requests().len(), sent, "the refused one is forgotten");
+
+    *entra_says.lock() = granted();
+    *vault_says.lock() = holds("new~CANARY", Value::Null);
+    later(6).await;
+    entra.request().await.unwrap();
+    assert!(login.requests().pop().unwrap().contains("new%7ECANARY"));
+    *vault_says.lock() = json_answer("403 Forbidden", "{}");
+    later(4 * 3600).await;
+    let failure = entra.request().await.unwrap_err();
+    assert_eq!(failure.health, Health::Credential, "it does not pass");
+}
+
+#[tokio::test]
+async fn an_identity_endpoint_that_can_t_be_reached_does_not_end_the_use_of_the_secret() {
+    let login = Server::start(granted()).await;
+    let vault = Server::start(holds(SECRET, Value::Null)).await;
+    let identity = identity().await;
+    let entra = entra_of(&login, &vault, &identity).await;
+    entra.request().await.unwrap();
+    drop(identity);
+    later(4 * 3600).await;
+    entra.request().await.unwrap();
+    assert_eq!(vault.requests().len(), 1);
 }
 
 #[tokio::test]
