@@ -228,6 +228,8 @@ impl ProofKey {
 pub(super) enum Form {
     Secret,
     Assertion,
+    /// Entra takes it once: sent a second time, it is a replay.
+    OneTimeAssertion,
 }
 
 /// The assertion type of a signed token (RFC 7523).
@@ -292,7 +294,7 @@ impl Proof {
         let value = self.value.expose_secret();
         match self.place.key.form {
             Form::Secret => vec![("client_secret", value)],
-            Form::Assertion => vec![
+            Form::Assertion | Form::OneTimeAssertion => vec![
                 ("client_assertion_type", JWT_BEARER),
                 ("client_assertion", value),
             ],

@@ -268,6 +268,14 @@ async fn noted<C, E>(connecting: impl Future<Output = Result<C, E>>) -> Result<C
 }
 
 impl Http {
+    /// The same host, with a new connection for each request: no idle connection is closed under it, so it is sent once.
+    pub(super) fn never_resending(&self) -> Self {
+        Self {
+            client: self.once.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Sends `request` and waits for the head of the answer, whatever its status.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<StreamedAnswer, Failure> {
         self.ask(request, None).await
@@ -311,8 +319,8 @@ impl Http {
     }
 
     /// Gateways close connections after 30 or 60 s without use, which is also the rhythm of polling, so a request may
-    /// already be on its way. It is sent once more on a new connection; all our requests may be repeated. If a new
-    /// connection is closed, or cut within the answer, the exchange fails.
+    /// already be on its way. It is sent once more on a new connection; a request that must not be repeated goes through
+    /// [`Http::never_resending`]. If a new connection is closed, or cut within the answer, the exchange fails.
     async fn exchange(&self, request: Request) -> reqwest::Result<Response> {
         let again = request.try_clone();
         let first = async {

@@ -34,7 +34,7 @@ const LIFE: Duration = Duration::from_secs(600);
 
 pub(in crate::microsoft) const CERTIFICATE: ProofKey = ProofKey {
     name: "app.certificate_file",
-    form: Form::Assertion,
+    form: Form::OneTimeAssertion,
     noun: "the certificate",
     fill: "put the certificate that is registered with the app into {place}, as PEM",
     check: "check that the certificate in {place} is registered with the app (Certificates & secrets); check app.client_id; \

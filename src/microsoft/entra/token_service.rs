@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
-use super::super::credential::{Attempt, Denial};
+use super::super::credential::{Attempt, Denial, Form};
 use super::super::grant::{lifetime, token};
 use super::super::http::{ClientError, Clients, Http};
 use super::refusal::TokenAnswer;
@@ -98,13 +98,16 @@ impl TokenService {
         ];
         form.extend(attempt.proof.parameters());
         form.push((self.target.0, self.target.1.as_str()));
-        let request = self
-            .http
+        let http = match attempt.proof.place.key.form {
+            Form::OneTimeAssertion => self.http.never_resending(),
+            Form::Secret | Form::Assertion => self.http.clone(),
+        };
+        let request = http
             .client
             .post(self.url.clone())
             .header(ACCEPT, "application/json")
             .form(&form);
-        let mut answer = self.http.send(request).await?;
+        let mut answer = http.send(request).await?;
         let status = answer.status();
         let body = match status {
             StatusCode::OK => answer.body(MAX_TOKEN_ANSWER).await?,

@@ -100,6 +100,20 @@ async fn each_request_has_an_assertion_of_its_own_for_the_customer_s_endpoint() 
 }
 
 #[tokio::test]
+async fn no_assertion_goes_over_a_kept_connection_where_it_may_have_to_be_sent_twice() {
+    let files = Files::new([-1, 1]);
+    let body = token_body(json!(3599));
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    let kept = vec![Step::Send((head + &body).into_bytes()), Step::Hang];
+    let server = Server::start(kept).await;
+    let entra = files.entra(&server, TokenEndpoint::V2);
+    for sent in 1..=3 {
+        entra.request().await.unwrap();
+        assert_eq!(server.requests().len(), sent);
+    }
+}
+
+#[tokio::test]
 async fn once_entra_can_t_verify_ps256_the_app_signs_with_rs256_from_then_on() {
     let files = Files::new([-1, 1]);
     let server = Server::answering(|request| {

@@ -134,6 +134,19 @@ async fn a_request_that_meets_a_closing_connection_is_sent_once_more_on_a_new_on
 }
 
 #[tokio::test]
+async fn a_request_that_must_not_be_repeated_has_a_new_connection_and_is_sent_once() {
+    let gateway = Gateway::start(1, Leaves::Closing, usize::MAX).await;
+    let kept = reach(&gateway);
+    assert_eq!(exchange(&kept, &gateway, true).await.unwrap(), b"ok");
+    let http = kept.never_resending();
+    for _ in 0..3 {
+        assert_eq!(exchange(&http, &gateway, true).await.unwrap(), b"ok");
+    }
+    assert_eq!(gateway.counts(), (4, 4), "none went over the kept one");
+    assert_eq!(http.take_resent(), 0);
+}
+
+#[tokio::test]
 async fn the_new_connection_is_none_of_those_that_are_kept() {
     let gateway = Gateway::start(1, Leaves::Closing, 8).await;
     let http = reach(&gateway);
