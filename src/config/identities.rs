@@ -20,6 +20,10 @@ pub(super) const VAULT: &str = "key_vault_secret";
 /// Reads a secret's identifier, and the identity that may read it.
 pub(super) fn read_vault(section: &mut Section<'_>) -> Option<Credential> {
     let secret = section.own(VAULT, vault_secret);
+    if secret.as_ref().is_some_and(names_version) {
+        let text = "it names one version: a renewed secret is never read; cut the version off";
+        section.warn(VAULT, text);
+    }
     let identity = if section.given(IDENTITY) {
         read_identity(section).map(VaultIdentity::Managed)
     } else if section.given(FEDERATED) {
@@ -75,7 +79,8 @@ const VAULTS: [&str; 3] = [
 
 /// The identifier of a secret in a vault; loopback is for tests.
 fn vault_secret(text: &str) -> Result<Url, Wrong> {
-    const REMEDY: &str = "copy the secret's \"Secret Identifier\" from Azure: https://NAME.vault.azure.net/secrets/NAME";
+    const REMEDY: &str = "copy the secret's \"Secret Identifier\" from Azure, and leave out the version at its end: \
+         https://NAME.vault.azure.net/secrets/NAME";
     let url = Url::parse(text).map_err(|_| wrong("it is not a URL", REMEDY))?;
     let host = url.host_str().unwrap_or_default();
     let is_vault = url.scheme() == "https"
@@ -100,6 +105,12 @@ fn vault_secret(text: &str) -> Result<Url, Wrong> {
         true => Ok(url),
         false => Err(wrong("it does not name a secret of the vault", REMEDY)),
     }
+}
+
+fn names_version(secret: &Url) -> bool {
+    secret
+        .path_segments()
+        .is_some_and(|names| names.count() > 2)
 }
 
 pub(super) fn read_identity(section: &mut Section<'_>) -> Option<ManagedIdentity> {

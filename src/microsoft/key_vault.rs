@@ -57,6 +57,12 @@ impl VaultClient {
         self.secret.as_str()
     }
 
+    /// Whether the address is of one version of the secret, which never changes.
+    pub(super) fn names_version(&self) -> bool {
+        let names = self.secret.path_segments();
+        names.is_some_and(|names| names.count() > 2)
+    }
+
     /// The present secret, with a token of the identity that is called `name` in texts.
     ///
     /// # Errors

@@ -44,6 +44,21 @@ fn a_secret_of_a_vault_is_read_by_the_identity_beside_it() {
 }
 
 #[test]
+fn a_version_in_the_secret_s_identifier_is_warned_of() {
+    for (vault, warned) in [
+        (VAULT.to_owned(), false),
+        (format!("{VAULT}/0123abcd"), true),
+    ] {
+        let keys = format!("key_vault_secret = \"{vault}\"\nmanaged_identity = \"system\"");
+        let warnings = app(&keys).warnings().join("\n");
+        let text = "app.key_vault_secret: it names one version: a renewed secret is never read; cut the version off";
+        assert_eq!(warnings.contains(text), warned, "{warnings}");
+    }
+    let wrong = app("key_vault_secret = \"contoso\"\nmanaged_identity = \"system\"").report();
+    assert!(wrong.contains("leave out the version"), "{wrong}");
+}
+
+#[test]
 fn the_identity_s_token_goes_to_a_vault_only() {
     for (vault, why) in [
         ("contoso", "it is not a URL"),

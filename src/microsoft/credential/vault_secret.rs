@@ -43,6 +43,20 @@ pub(in crate::microsoft) const VAULT: ProofKey = ProofKey {
     hints: &[],
 };
 
+/// The same for the address of one version, which never changes: the remedy has to lead to the latest.
+const VERSION: ProofKey = ProofKey {
+    check: "check app.client_id, and the client secret in {place} (it has to be its Value, not its ID): it is one version, so cut \
+            the version off to have the latest read; the message says more",
+    renew: "make a new client secret in the app registration, put its Value and its end into the vault as a new version, and cut \
+            the version off {place}",
+    hints: &[(
+        &NOT_ACCEPTED,
+        "the client secret is wrong or has expired, and {place} names one version of it: put a valid one's Value, not its ID, \
+         into the vault, and cut the version off",
+    )],
+    ..VAULT
+};
+
 pub(super) struct VaultCredential {
     client: VaultClient,
     access: VaultAccess,
@@ -129,8 +143,12 @@ impl KeptSecret {
 
 impl VaultCredential {
     pub(super) fn new(client: VaultClient, access: VaultAccess, clock: Arc<dyn Clock>) -> Self {
+        let key = match client.names_version() {
+            true => &VERSION,
+            false => &VAULT,
+        };
         Self {
-            place: ProofPlace::new(&VAULT, client.address()),
+            place: ProofPlace::new(key, client.address()),
             client,
             access,
             clock,

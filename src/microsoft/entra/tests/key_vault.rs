@@ -7,10 +7,14 @@ const TOKEN: &str = "aGVhZA.VkFVTFQ.Q0FOQVJZLXZhdWx0LXRva2VuLTEyMzQ1Njc4OTA";
 
 /// A login service, an identity endpoint, and a vault.
 async fn entra_of(login: &Server, vault: &Server, identity: &Server) -> Entra {
+    entra_with_secret(login, vault.url.join("/secrets/app").unwrap(), identity)
+}
+
+fn entra_with_secret(login: &Server, secret: Url, identity: &Server) -> Entra {
     let mut endpoint = identity.url.clone();
     endpoint.set_path("/metadata/identity/oauth2/token");
     let credential = Credential::KeyVault {
-        secret: vault.url.join("/secrets/app").unwrap(),
+        secret,
         identity: VaultIdentity::Managed(ManagedIdentity {
             client_id: None,
             endpoint: IdentityEndpoint::Imds(endpoint),
@@ -165,6 +169,25 @@ async fn an_identity_endpoint_that_can_t_be_reached_does_not_end_the_use_of_the_
     later(4 * 3600).await;
     entra.request().await.unwrap();
     assert_eq!(vault.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_remedy_for_one_version_of_a_secret_is_to_leave_out_the_version() {
+    for (code, says) in [(7_000_215, "wrong"), (7_000_222, "expired"), (1, "check")] {
+        let refused = json!({"error": "invalid_client", "error_codes": [code]}).to_string();
+        let login = Server::start(json_answer("401 Unauthorized", refused)).await;
+        let vault = Server::start(holds(SECRET, json!(1_800_000_000))).await;
+        let identity = identity().await;
+        let version = vault.url.join("/secrets/app/0123abcd").unwrap();
+        let entra = entra_with_secret(&login, version, &identity);
+        let failure = entra.request().await.unwrap_err();
+        let end = entra.credential_end().unwrap();
+        for remedy in [&failure.remedy, &end.remedy] {
+            assert!(remedy.contains("the version off"), "{remedy}");
+            assert!(remedy.contains("/secrets/app/0123abcd"), "{remedy}");
+        }
+        assert!(failure.remedy.contains(says), "{failure:?}");
+    }
 }
 
 #[tokio::test]
