@@ -15,7 +15,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::grant::{bounded_lifetime, seconds, token};
-use super::http::{ClientError, Clients, Http};
+use super::http::{ClientError, Clients, Http, StreamedAnswer};
 use super::retry_after;
 use super::scrub::scrub_all;
 use crate::core::health::failure::{Failure, Health, Reaction, one_line};
@@ -72,14 +72,14 @@ impl IdentityClient {
     /// The endpoint gives none.
     pub(super) async fn token(&self, resource: &str, now: Ticks) -> Result<IdentityToken, Failure> {
         let (mut request, mut secret) = self.request(resource);
-        let mut answer = self.http.send(request).await?;
+        let mut answer = self.send(request).await?;
         if let IdentityEndpoint::Arc { keys, .. } = &self.identity.endpoint
             && answer.status() == StatusCode::UNAUTHORIZED
         {
             secret = arc::key(answer.headers(), keys).await?;
             let key = format!("Basic {}", secret.expose_secret());
             request = self.request(resource).0.header(AUTHORIZATION, key);
-            answer = self.http.send(request).await?;
+            answer = self.send(request).await?;
         }
         let status = answer.status();
         if status != StatusCode::OK {
@@ -87,11 +87,36 @@ impl IdentityClient {
             let body = answer.error_body().await;
             return Err(self.refused(status, again, &body, secret.expose_secret()));
         }
-        let body = answer.body(MAX_ANSWER).await?;
+        let body = answer.body(MAX_ANSWER).await;
+        let body = body.map_err(|failure| self.unanswered(failure))?;
         let answer = serde_json::from_slice::<IdentityAnswer>(&body).ok();
         answer
             .and_then(|answer| answer.token(now))
             .ok_or_else(|| self.no_token())
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<StreamedAnswer, Failure> {
+        let sent = self.http.send(request).await;
+        sent.map_err(|failure| self.unanswered(failure))
+    }
+
+    /// A failure on the way to the endpoint, which is not the way to Microsoft.
+    fn unanswered(&self, failure: Failure) -> Failure {
+        if failure.health != Health::Unreachable {
+            return failure;
+        }
+        let host = &self.http.peer.host;
+        let remedy = match self.identity.endpoint {
+            IdentityEndpoint::Arc { .. } => format!(
+                "check that Azure Arc's agent runs (azcmagent show): it is the identity endpoint {host} that {KEY} needs; no \
+                 proxy is used"
+            ),
+            _ => format!(
+                "check {KEY}, and what keeps this process from the identity endpoint {host} that it needs: is this machine in Azure, \
+                 and does a firewall or a network policy stand between? no proxy is used"
+            ),
+        };
+        Failure { remedy, ..failure }
     }
 
     /// A request, and the secret in it.

@@ -186,6 +186,33 @@ async fn what_the_endpoint_refuses_is_said_without_its_secret_and_not_asked_agai
 }
 
 #[tokio::test]
+async fn an_identity_endpoint_that_does_not_answer_is_named_and_no_proxy_is_blamed() {
+    let login = Server::start(Vec::new()).await;
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nCANARY".to_vec();
+    for script in [vec![], vec![Step::Reset], vec![Step::Send(cut)]] {
+        let identity = Server::start(script).await;
+        let entra = entra_of(&login, None, imds(&identity));
+        let failure = entra.request().await.unwrap_err();
+        assert_eq!(failure.health, Health::Unreachable);
+        for says in [
+            "the identity endpoint 127.0.0.1",
+            "app.managed_identity",
+            "is this machine in Azure",
+            "no proxy",
+        ] {
+            assert!(failure.remedy.contains(says), "{failure:?}");
+        }
+        assert_silent_about(&failure, &["CANARY"]);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (agent, arc) = arc_agent(folder.path(), Vec::new()).await;
+    drop(agent);
+    let failure = entra_of(&login, None, arc).request().await.unwrap_err();
+    assert_eq!(failure.health, Health::Unreachable);
+    assert!(failure.remedy.contains("azcmagent show"), "{failure:?}");
+}
+
+#[tokio::test]
 async fn a_token_of_the_identity_s_own_tenant_is_of_no_use_for_another() {
     let nowhere = Server::start(Vec::new()).await;
     let of = |claims: Value| given(&jwt(&claims));
