@@ -108,7 +108,11 @@ impl VaultClient {
         );
         let fix = |remedy: String| (Health::Credential, Reaction::Slow, remedy);
         let (health, reaction, remedy) = match status.as_u16() {
-            401 | 403 => fix(format!(
+            401 => fix(format!(
+                "check that the vault in {KEY} belongs to the tenant and the cloud of {name}: a vault takes tokens of its own \
+                 tenant and cloud only; the message says more"
+            )),
+            403 => fix(format!(
                 "give {name} the role \"Key Vault Secrets User\" on the vault (or the permission Get of its access policy), let the \
                  vault's firewall pass this machine, and see that the secret is enabled; a new role takes some minutes"
             )),

@@ -205,7 +205,7 @@ async fn what_the_vault_refuses_says_what_to_do_and_nothing_of_the_token() {
             "401 Unauthorized",
             "",
             Health::Credential,
-            "Key Vault Secrets User",
+            "the tenant and the cloud of the system-assigned managed identity",
         ),
         ("404 Not Found", "{}", Health::Credential, "no such secret"),
         (
