@@ -309,6 +309,26 @@ fn what_is_misspelt_or_secret_or_contradictory_is_refused_with_words() {
         ("config.ledger.kind=local,replicas=2", "replicas"),
         ("replicas=33", "set replicas to 32 or less"),
         ("config.ledger.path=/ledger", "path"),
+        (
+            "config.app.client_secret_env=SECRET",
+            "config.app.client_secret_file to null",
+        ),
+        (
+            "config.app.certificate_file=/run/secrets/incidentd/app.pem",
+            "config.app.client_secret_file to null",
+        ),
+        (
+            "config.app.managed_identity=system",
+            "config.app.client_secret_file to null",
+        ),
+        (
+            "config.app.key_vault_secret=https://soc.vault.azure.net/secrets/a,config.app.managed_identity=system",
+            "config.app.client_secret_file to null",
+        ),
+        (
+            r"podLabels.app\.kubernetes\.io/name=other",
+            "podLabels: the chart sets app.kubernetes.io/name itself",
+        ),
     ] {
         let made = helm_template(&set("minimal"), &["--set", argument]);
         let said = String::from_utf8_lossy(&made.stderr);
@@ -329,6 +349,26 @@ fn what_is_misspelt_or_secret_or_contradictory_is_refused_with_words() {
             "config.app.client_secret_next_file=/run/secrets/incidentd/next",
             "secret.name",
         ),
+        (
+            "config.app.certificate_file=/run/secrets/incidentd/app.pem",
+            "secret.name",
+        ),
+        (
+            "config.app.certificate_file=/app.pem",
+            "config.app.federated_token_file to null",
+        ),
+        (
+            "config.app.managed_identity=system",
+            "config.app.federated_token_file to null",
+        ),
+        (
+            "config.app.key_vault_secret=https://soc.vault.azure.net/secrets/a,config.app.managed_identity=system",
+            "config.app.federated_token_file to null",
+        ),
+        (
+            r"podLabels.azure\.workload\.identity/use=mine",
+            "podLabels: the chart sets azure.workload.identity/use itself",
+        ),
     ] {
         let made = helm_template(&set("workload-identity"), &["--set", argument]);
         let said = String::from_utf8_lossy(&made.stderr);
@@ -345,6 +385,37 @@ fn what_is_misspelt_or_secret_or_contradictory_is_refused_with_words() {
         !nobody.status.success(),
         "a daemon without customers does not start"
     );
+}
+
+#[test]
+fn what_only_looks_like_a_secret_or_a_second_credential_is_accepted() {
+    const VAULT: &str = "config.app.key_vault_secret=https://soc.vault.azure.net/secrets/a";
+    for (values, argument) in [
+        (
+            "minimal",
+            r"config.kafka.properties.sasl\.oauthbearer\.client\.secret\.file=/run/secrets/incidentd/kafka",
+        ),
+        (
+            "minimal",
+            r"config.kafka.properties.ssl\.key\.location=/run/secrets/incidentd/key",
+        ),
+        (
+            "minimal",
+            "config.app.client_secret_next_file=/run/secrets/incidentd/next",
+        ),
+        (
+            "minimal",
+            "config.app.client_secret_file=null,config.app.certificate_file=/run/secrets/incidentd/app.pem",
+        ),
+        ("minimal", r"podLabels.azure\.workload\.identity/use=true"),
+        ("workload-identity", VAULT),
+        (
+            "workload-identity",
+            "workloadIdentity.enabled=false,config.app.federated_token_file=null,config.app.managed_identity=system",
+        ),
+    ] {
+        Manifests::with(&set(values), &["--set", argument]);
+    }
 }
 
 pub fn main_file(manifests: &Manifests) -> toml::Table {

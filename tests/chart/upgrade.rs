@@ -12,23 +12,51 @@ use tokio::net::TcpListener;
 use crate::chart::render::{KUBERNETES, repository, set, tool};
 use crate::support::blocking;
 
+/// What runs of the release.
+#[derive(Clone, Copy)]
+struct Running {
+    kind: &'static str,
+    replicas: u64,
+    /// The `status` of the Job that moves the ledger, if there is one.
+    job: Option<fn() -> Value>,
+}
+
 /// What a Kubernetes with one workload of the release answers, as far as Helm asks.
-fn answer(path: &str, kind: &str, replicas: u64) -> Option<Value> {
+fn answer(path: &str, running: Running) -> Option<Value> {
+    let Running {
+        kind,
+        replicas,
+        job,
+    } = running;
     let named = |kind: &str| format!("{}s", kind.to_lowercase());
     let resource = |kind: &str| json!({ "name": named(kind), "singularName": "", "namespaced": true, "kind": kind, "verbs": ["get"] });
-    let version = json!({ "groupVersion": "apps/v1", "version": "v1" });
+    let group = |name: &str| {
+        let version = json!({ "groupVersion": format!("{name}/v1"), "version": "v1" });
+        json!({ "name": name, "versions": [version], "preferredVersion": version })
+    };
     Some(match path {
         "/version" => json!({ "major": "1", "minor": "37", "gitVersion": "v1.37.0" }),
         "/api" => json!({ "kind": "APIVersions", "versions": ["v1"] }),
         "/apis" => json!({
             "kind": "APIGroupList",
-            "groups": [{ "name": "apps", "versions": [version], "preferredVersion": version }],
+            "groups": [group("apps"), group("batch")],
         }),
         "/api/v1" => json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [] }),
         "/apis/apps/v1" => json!({
             "kind": "APIResourceList",
             "groupVersion": "apps/v1",
             "resources": [resource("Deployment"), resource("StatefulSet")],
+        }),
+        "/apis/batch/v1" => json!({
+            "kind": "APIResourceList",
+            "groupVersion": "batch/v1",
+            "resources": [resource("Job")],
+        }),
+        "/apis/batch/v1/namespaces/soc/jobs/incidentd-move" => json!({
+            "kind": "Job",
+            "apiVersion": "batch/v1",
+            "metadata": { "name": "incidentd-move", "namespace": "soc" },
+            "status": job?(),
         }),
         path if path == format!("/apis/apps/v1/namespaces/soc/{}/incidentd", named(kind)) => {
             json!({
@@ -42,12 +70,12 @@ fn answer(path: &str, kind: &str, replicas: u64) -> Option<Value> {
     })
 }
 
-/// What Helm says of an upgrade with these settings where that workload runs. `None`: it is rendered.
-async fn refusal(kind: &'static str, replicas: u64, settings: &'static str) -> Option<String> {
+/// What Helm says of an upgrade with these settings. `None`: it is rendered.
+async fn refusal(running: Running, settings: &'static str) -> Option<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let asked = move |uri: Uri| async move {
-        match answer(uri.path(), kind, replicas) {
+        match answer(uri.path(), running) {
             Some(body) => (StatusCode::OK, Json(body)),
             None => {
                 let body = json!({ "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404 });
@@ -109,11 +137,46 @@ async fn an_upgrade_never_begins_an_empty_ledger_beside_the_one_in_use() {
         ("Deployment", 0, LOCAL_MOVE, None),
         ("Deployment", 3, "moveLedger=false", None),
     ] {
-        let said = refusal(kind, replicas, settings).await;
+        let running = Running {
+            kind,
+            replicas,
+            job: None,
+        };
+        let said = refusal(running, settings).await;
         let as_expected = match (&said, refused) {
             (Some(said), Some(words)) => said.contains(words),
             (said, words) => said.is_none() && words.is_none(),
         };
         assert!(as_expected, "{replicas} of a {kind}, {settings}: {said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_starts_only_when_its_ledger_was_moved() {
+    const UNFINISHED: &str = "the Job incidentd-move has not moved the ledger";
+    let active: fn() -> Value = || json!({ "active": 1 });
+    let tried: fn() -> Value = || json!({ "active": 1, "failed": 2 });
+    let failed: fn() -> Value =
+        || json!({ "failed": 7, "conditions": [{ "type": "Failed", "status": "True" }] });
+    let complete: fn() -> Value = || json!({ "succeeded": 1, "failed": 1 });
+    let not_seen: fn() -> Value = || json!({});
+    for (job, refused) in [
+        (active, true),
+        (tried, true),
+        (failed, true),
+        (not_seen, true),
+        (complete, false),
+    ] {
+        let running = Running {
+            kind: "StatefulSet",
+            replicas: 0,
+            job: Some(job),
+        };
+        let said = refusal(running, "moveLedger=false").await;
+        let as_expected = match &said {
+            Some(said) => refused && said.contains(UNFINISHED),
+            None => !refused,
+        };
+        assert!(as_expected, "{}: {said:?}", job());
     }
 }

@@ -181,7 +181,8 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- end -}}
 {{- end -}}
 
-{{/* Refuses replicas that would have nothing to do, and an upgrade that would begin an empty ledger beside the one in use. */}}
+{{/* Refuses replicas that would have nothing to do, and an upgrade that would begin an empty ledger beside the one in use: one
+     that is not moved, or whose move has not succeeded yet. */}}
 {{- define "incidentd.validate.ledger" -}}
 {{- $kind := include "incidentd.ledger.kind" . -}}
 {{- $replicas := include "incidentd.replicas" . | int -}}
@@ -196,6 +197,55 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- fail (printf "config.ledger.kind: this release runs with the other kind of ledger, and %s would begin an empty one and publish all of the last poll.lookback again: set moveLedger=true for one upgrade, or scale the %s to 0 first to begin anew" $kind $other) -}}
 {{- else if eq $other "Deployment" -}}
 {{- fail "moveLedger: what replicas publish while their ledger is exported would be published again: scale the Deployment to 0, and wait until its pods are gone" -}}
+{{- end -}}
+{{- end -}}
+{{- $move := include "incidentd.move.name" . -}}
+{{- $job := lookup "batch/v1" "Job" .Release.Namespace $move -}}
+{{- if and $job (eq (dig "status" "succeeded" 0 $job | int) 0) -}}
+{{- fail (printf "moveLedger: the Job %s has not moved the ledger, and the daemon would begin an empty one and publish all of the last poll.lookback again: wait until it is complete; if it failed, read its log, delete it, and upgrade with moveLedger=true again" $move) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses credentials of two kinds, as the daemon does, and files of a Secret that is not mounted. values.yaml gives one kind by
+     default. A secret in Key Vault has the identity beside it that opens the vault. */}}
+{{- define "incidentd.validate.credential" -}}
+{{- $app := default dict .Values.config.app -}}
+{{- $unmounted := list -}}
+{{- range $key := list "client_secret_next_file" "certificate_file" "certificate_key_file" "client_secret_file" -}}
+{{- if and (hasPrefix "/run/secrets/incidentd/" (default "" (get $app $key))) (not $.Values.secret.name) -}}
+{{- $unmounted = append $unmounted $key -}}
+{{- end -}}
+{{- end -}}
+{{- $given := list -}}
+{{- range $key := list "client_secret_file" "client_secret_env" "client_secret_next_file" "federated_token_file" "certificate_file" "key_vault_secret" "managed_identity" -}}
+{{- $goes_with_first := and (eq $key "client_secret_next_file") $given -}}
+{{- if and (get $app $key) (not $goes_with_first) -}}
+{{- $given = append $given $key -}}
+{{- end -}}
+{{- end -}}
+{{- if has "key_vault_secret" $given -}}
+{{- $given = without $given (has "managed_identity" $given | ternary "managed_identity" "federated_token_file") -}}
+{{- end -}}
+{{- range $key := without $unmounted "client_secret_file" -}}
+{{- fail (printf "secret.name: name the Secret that holds the file of config.app.%s" $key) -}}
+{{- end -}}
+{{- if gt (len $given) 1 -}}
+{{- fail (printf "config.app.%s and config.app.%s are two credentials, and an app has one: set config.app.%s to null, or the other" (first $given) (last $given) (first $given)) -}}
+{{- end -}}
+{{- if $unmounted -}}
+{{- fail "secret.name: name the Secret that holds the client secret (kubectl create secret generic NAME --from-file=client-secret), or set config.app.client_secret_file to null and use config.app.federated_token_file" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses labels that the chart sets itself: a key that is there twice has one of two values. */}}
+{{- define "incidentd.validate.labels" -}}
+{{- $own := include "incidentd.labels" . | fromYaml -}}
+{{- if .Values.workloadIdentity.enabled -}}
+{{- $_ := set $own "azure.workload.identity/use" "true" -}}
+{{- end -}}
+{{- range $key, $_ := .Values.podLabels -}}
+{{- if hasKey $own $key -}}
+{{- fail (printf "podLabels: the chart sets %s itself: remove it from podLabels" $key) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -213,15 +263,8 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- if and .Values.workloadIdentity.enabled (not $app.federated_token_file) -}}
 {{- fail "workloadIdentity.enabled: set config.app.federated_token_file to /var/run/secrets/azure/tokens/azure-identity-token, and config.app.client_secret_file to null" -}}
 {{- end -}}
-{{- if and $app.federated_token_file (or $app.client_secret_file $app.client_secret_env) -}}
-{{- fail "config.app.federated_token_file takes the place of a client secret: set config.app.client_secret_file to null, and no client_secret_env" -}}
-{{- end -}}
-{{- if and $app.client_secret_file (hasPrefix "/run/secrets/incidentd/" $app.client_secret_file) (not .Values.secret.name) -}}
-{{- fail "secret.name: name the Secret that holds the client secret (kubectl create secret generic NAME --from-file=client-secret), or set config.app.client_secret_file to null and use config.app.federated_token_file" -}}
-{{- end -}}
-{{- if and $app.client_secret_next_file (hasPrefix "/run/secrets/incidentd/" $app.client_secret_next_file) (not .Values.secret.name) -}}
-{{- fail "secret.name: name the Secret that holds the file of config.app.client_secret_next_file" -}}
-{{- end -}}
+{{- include "incidentd.validate.credential" . -}}
+{{- include "incidentd.validate.labels" . -}}
 {{- $listen := include "incidentd.listen" . -}}
 {{- if not (regexMatch ":[1-9][0-9]*$" $listen) -}}
 {{- fail "config.http.listen: give an address and a port, for example 0.0.0.0:9464" -}}
@@ -234,7 +277,8 @@ tenants_dir = "/etc/incidentd-tenants"
 {{- include "incidentd.validate.proxy" (dict "at" (printf "tenants[%d].api.proxy" $n) "proxy" (default dict $tenant.api).proxy) -}}
 {{- end -}}
 {{- range $name, $value := (default dict .Values.config.kafka.properties) -}}
-{{- if regexMatch "password|passphrase|secret|key\\.pem" (lower $name) -}}
+{{- $is_path := regexMatch "\\.(file|location)$" (lower $name) -}}
+{{- if and (regexMatch "password|passphrase|secret|key\\.pem" (lower $name)) (not $is_path) -}}
 {{- fail (printf "config.kafka.properties: %s is a secret and doesn't belong into a ConfigMap: use kafkaPassword, or extraEnv with a valueFrom" $name) -}}
 {{- end -}}
 {{- end -}}
