@@ -23,6 +23,7 @@ pub(crate) use log_levels::LogLevels;
 pub use log_levels::NotALogLevel;
 
 mod app;
+pub(crate) mod event_hubs;
 mod log_levels;
 pub(crate) mod oauth;
 

@@ -14,7 +14,7 @@ use super::problems::{Wrong, require, wrong};
 use super::section::Section;
 use super::values::{is_host_name, quoted};
 use crate::settings::oauth::{OauthSecret, OauthSettings};
-use crate::settings::{KafkaConnection, KafkaSettings, LedgerKind, Settings, oauth};
+use crate::settings::{KafkaConnection, KafkaSettings, LedgerKind, Settings, event_hubs, oauth};
 
 mod promises;
 
@@ -38,10 +38,14 @@ pub(super) fn read(
     ledger: LedgerKind,
 ) -> Option<KafkaSettings> {
     let properties = read_properties(section.enter("properties"), ledger);
+    let brokers = section.read("brokers", brokers)?;
+    if event_hubs::is_among(&brokers) {
+        warn_of_event_hubs(section, &properties, ledger);
+    }
     Some(KafkaSettings {
         files: fingerprints(&properties),
         connection: KafkaConnection {
-            brokers: section.read("brokers", brokers)?,
+            brokers,
             properties,
             max_in_flight,
         },
@@ -182,6 +186,30 @@ fn read_properties(mut section: Section<'_>, ledger: LedgerKind) -> Vec<(String,
         section.refuse_whole(wrong);
     }
     all
+}
+
+/// Warns of what Azure Event Hubs does not offer (its documentation; `docs/azure-event-hubs.md`).
+fn warn_of_event_hubs(
+    section: &mut Section<'_>,
+    properties: &[(String, SecretString)],
+    ledger: LedgerKind,
+) {
+    for (name, value) in properties {
+        let is_codec = matches!(
+            name.strip_prefix("topic.").unwrap_or(name),
+            "compression.type" | "compression.codec"
+        );
+        if is_codec && !matches!(value.expose_secret(), "none" | "gzip" | "inherit") {
+            let text = "Azure Event Hubs takes no compression but gzip, and that in Premium and Dedicated only: records may be \
+                 refused; remove it, or set it to \"gzip\"";
+            section.enter("properties").warn(name, text);
+        }
+    }
+    if ledger == LedgerKind::Kafka {
+        let text = "they are Azure Event Hubs, whose transactions are a preview in Premium and Dedicated only, and a ledger in \
+             Kafka needs them; set ledger.kind to \"local\"";
+        section.warn("brokers", text);
+    }
 }
 
 /// Checks the properties that incidentd takes itself, to get tokens for Kafka.

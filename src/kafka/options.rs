@@ -17,7 +17,7 @@ use super::queue::Client;
 use super::scrub::Scrubber;
 use crate::kafka::connection::Connection;
 use crate::kafka::oauth::SASL_QUEUE;
-use crate::settings::{KafkaConnection, LedgerKind, oauth};
+use crate::settings::{KafkaConnection, LedgerKind, event_hubs, oauth};
 
 /// Room in librdkafka's queue for what encoding adds to incidents, beyond the doubling.
 const QUEUE_SLACK: usize = 32 << 20;
@@ -39,12 +39,6 @@ struct DefaultProperty {
 const BATCH_BYTES: usize = 1_000_000;
 /// The largest request that Azure Event Hubs accepts, in bytes (its quotas page). Beyond it, it closes the connection.
 pub(super) const EVENT_HUBS_REQUEST: usize = 1_046_528;
-/// Azure Event Hubs in each of Azure's clouds: `NAMESPACE.servicebus.windows.net` and the like.
-const EVENT_HUBS: [&str; 3] = [
-    ".servicebus.windows.net",
-    ".servicebus.usgovcloudapi.net",
-    ".servicebus.chinacloudapi.cn",
-];
 
 /// The limit of a transaction in checks.
 const TRANSACTION: Duration = Duration::from_secs(15);
@@ -276,12 +270,7 @@ impl KafkaConnection {
 
     /// The largest request, if the brokers' names show it.
     pub(super) fn request_limit_by_name(&self) -> Option<usize> {
-        let mut hosts = self.brokers.split(',').map(|broker| {
-            let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
-            host.trim().to_ascii_lowercase()
-        });
-        let is_event_hubs = hosts.any(|host| EVENT_HUBS.iter().any(|end| host.ends_with(end)));
-        is_event_hubs.then_some(EVENT_HUBS_REQUEST)
+        event_hubs::is_among(&self.brokers).then_some(EVENT_HUBS_REQUEST)
     }
 
     /// Whether records are compressed, so that a request may be smaller than its records.

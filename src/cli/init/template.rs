@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::core::ids::TenantId;
+use crate::settings::event_hubs;
 
 const MAIN: &str = include_str!("../../../config/incidentd.toml");
 const TENANT: &str = include_str!("../../../config/tenant.toml");
@@ -11,6 +12,10 @@ const TENANT: &str = include_str!("../../../config/tenant.toml");
 const SERVICE_SECRETS: &str = "/run/credentials/incidentd.service/";
 /// The example's tenants begin here.
 const TENANTS: &str = "# The customers: one [[tenants]] each.\n";
+
+/// The example's compression, and what Azure Event Hubs has in its place.
+const COMPRESSION: &str = "\n\"compression.type\" = \"zstd\"\n";
+const NO_COMPRESSION: &str = "\n# Azure Event Hubs takes \"gzip\" only, in Premium and Dedicated.\n# \"compression.type\" = \"gzip\"\n";
 
 /// The folder of tenants' files that a new configuration names.
 pub(super) const TENANTS_DIR: &str = "tenants.d";
@@ -35,6 +40,9 @@ impl MainTemplate<'_> {
         }
         if let Some(brokers) = self.brokers {
             text = with_value(&text, "brokers", brokers);
+            if event_hubs::is_among(brokers) {
+                text = text.replace(COMPRESSION, NO_COMPRESSION);
+            }
         }
         if !self.is_service {
             text = text.replace(SERVICE_SECRETS, "");
@@ -90,6 +98,23 @@ fn literal(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_for_azure_event_hubs_has_no_compression_that_they_refuse() {
+        let main = |brokers| {
+            let main = MainTemplate {
+                client_id: None,
+                brokers: Some(brokers),
+                is_service: true,
+            };
+            main.text()
+        };
+        let elsewhere = main("kafka1:9092");
+        assert!(elsewhere.contains(COMPRESSION), "{elsewhere}");
+        let there = main("contoso.servicebus.windows.net:9093");
+        assert!(there.contains(NO_COMPRESSION), "{there}");
+        assert!(!there.contains("zstd"), "{there}");
+    }
 
     /// The examples must contain what is replaced.
     #[test]

@@ -159,6 +159,67 @@ fn properties_that_break_a_promise_are_refused() {
     );
 }
 
+#[test]
+fn what_azure_event_hubs_does_not_offer_is_warned_of() {
+    const LEDGER: &str = "[ledger]\nkind = \"kafka\"";
+    let warnings = |host: &str, properties: &str, more: &str| {
+        let brokers = format!("[kafka]\nbrokers = \"b1:9092,{host}:9093\"");
+        with(&format!(
+            "{brokers}\n[kafka.properties]\n{properties}\n{more}"
+        ))
+        .warnings()
+    };
+    for host in [
+        "soc.servicebus.windows.net",
+        "SOC.ServiceBus.usgovcloudapi.net",
+        "soc.servicebus.chinacloudapi.cn",
+    ] {
+        for codec in [
+            "\"compression.type\" = \"zstd\"",
+            "compression.codec = \"lz4\"",
+            "topic.compression.type = \"snappy\"",
+        ] {
+            let warnings = warnings(host, codec, "");
+            assert!(
+                warnings.len() == 1
+                    && warnings[0].contains("incidentd.toml")
+                    && warnings[0].contains("compression")
+                    && warnings[0].contains("no compression but gzip"),
+                "{host}, {codec}: {warnings:?}"
+            );
+        }
+        let warnings = warnings(host, "", LEDGER);
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("kafka.brokers: they are Azure Event Hubs"),
+            "{host}: {warnings:?}"
+        );
+    }
+    for (host, properties, more) in [
+        (
+            "soc.servicebus.windows.net",
+            "compression.type = \"gzip\"",
+            "",
+        ),
+        (
+            "soc.servicebus.windows.net",
+            "compression.type = \"none\"",
+            "",
+        ),
+        ("soc.servicebus.windows.net", "", ""),
+        (
+            "servicebus.windows.net.example",
+            "compression.type = \"zstd\"",
+            LEDGER,
+        ),
+    ] {
+        assert_eq!(
+            warnings(host, properties, more),
+            Vec::<String>::new(),
+            "{host}, {properties}"
+        );
+    }
+}
+
 /// librdkafka loads a library as soon as a property names it.
 #[test]
 fn a_property_that_is_refused_never_reaches_the_library() {
