@@ -126,7 +126,7 @@ impl RecordEncoder {
         } = version;
         let key = format!("{}/{}", self.tenant, reading.id);
         let version = Version {
-            id: format!("{key}/{}/{}", reading.updated.0, reading.hash),
+            id: self.version_id(reading),
             news: VersionNews::of(&key, changes),
             ..self.version(change, reading)
         };
@@ -135,17 +135,24 @@ impl RecordEncoder {
 
     /// The record of an alert of the incident.
     fn alert(&self, topic: &Arc<str>, reading: &Reading, alert: &AlertVersion<'_>) -> Record {
-        let (tenant, incident, id) = (&self.tenant, reading.id, &*alert.id);
-        let ticks = alert.updated.map_or(0, |updated| updated.0);
+        let id = &*alert.id;
         let version = Version {
-            // No version of an incident has this third part.
-            id: format!("{tenant}/{incident}/alert/{id}/{ticks}/{}", alert.hash),
+            // An alert can return to a state that it had before. Only its incident's version then tells the two apart.
+            id: format!("{}/alert/{id}/{}", self.version_id(reading), alert.hash),
             updated: alert.updated.unwrap_or(reading.updated),
             alert: Some(id),
             ..self.version(alert.change, reading)
         };
         let room = Room::of(alert.raw.len());
         self.draft(topic, &version, alert.raw, room).whole()
+    }
+
+    /// `ce_id` of a version of an incident.
+    fn version_id(&self, reading: &Reading) -> String {
+        let Reading {
+            id, updated, hash, ..
+        } = reading;
+        format!("{}/{id}/{}/{hash}", self.tenant, updated.0)
     }
 
     fn version<'a>(&'a self, change: Change, reading: &'a Reading) -> Version<'a> {

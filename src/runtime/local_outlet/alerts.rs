@@ -4,7 +4,8 @@
 //! the incident's bytes besides its record.
 //!
 //! When Kafka then refuses the incident's record, or another of its alerts, the incident is tried again and again. Its
-//! acknowledged alerts are remembered until it is published, so that none is published again with each try.
+//! acknowledged alerts are remembered until it is published, so that none is published again with each try. When the incident
+//! changes meanwhile, they are forgotten: records of another version of it are other records.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use super::LocalLease;
 use crate::core::health::failure::Failure;
 use crate::core::ids::{IncidentId, TenantId};
+use crate::core::incident::version::Reading;
 use crate::ports::{Item, Record};
 use crate::runtime::limits::do_work;
 use crate::runtime::outlet_items::version_of;
@@ -24,22 +26,33 @@ const REMEMBERED: usize = 100_000;
 
 /// Alerts that are acknowledged while their incident is not.
 #[derive(Default)]
-pub(super) struct AcknowledgedAlerts(Mutex<HashMap<(TenantId, IncidentId), Versions>>);
+pub(super) struct AcknowledgedAlerts(Mutex<HashMap<(TenantId, IncidentId), Acknowledged>>);
 
 /// Versions of alerts ([`version_of`]).
 type Versions = HashSet<u64>;
 
+/// The acknowledged alerts of a version of an incident.
+struct Acknowledged {
+    reading: Reading,
+    alerts: Versions,
+}
+
 impl AcknowledgedAlerts {
-    fn take(&self, tenant: TenantId, incident: IncidentId) -> Versions {
-        let mut all = self.0.lock();
-        all.remove(&(tenant, incident)).unwrap_or_default()
+    fn take(&self, tenant: TenantId, reading: Reading) -> Acknowledged {
+        let held = self.0.lock().remove(&(tenant, reading.id));
+        let same = held.filter(|held| held.reading == reading);
+        same.unwrap_or_else(|| Acknowledged {
+            reading,
+            alerts: Versions::new(),
+        })
     }
 
-    fn keep(&self, tenant: TenantId, incident: IncidentId, versions: Versions) {
+    fn keep(&self, tenant: TenantId, acknowledged: Acknowledged) {
         let mut all = self.0.lock();
-        let held: usize = all.values().map(HashSet::len).sum();
-        if !versions.is_empty() && held + versions.len() <= REMEMBERED {
-            all.insert((tenant, incident), versions);
+        let Acknowledged { reading, alerts } = &acknowledged;
+        let held: usize = all.values().map(|held| held.alerts.len()).sum();
+        if !alerts.is_empty() && held + alerts.len() <= REMEMBERED {
+            all.insert((tenant, reading.id), acknowledged);
         }
     }
 }
@@ -48,7 +61,7 @@ impl AcknowledgedAlerts {
 #[derive(Default)]
 pub(super) struct BatchAlerts {
     /// By incident. An incident without alerts to publish is not in it.
-    acknowledged: HashMap<IncidentId, Versions>,
+    acknowledged: HashMap<IncidentId, Acknowledged>,
     refused: HashMap<IncidentId, Failure>,
 }
 
@@ -79,18 +92,17 @@ impl Unsent {
     /// Adds records that are not among `known` until it is full. Returns whether there are more.
     fn fill(
         &mut self,
-        incident: IncidentId,
         records: &mut dyn Iterator<Item = Record>,
-        known: &mut Versions,
+        known: &mut Acknowledged,
     ) -> bool {
         while !self.is_full() {
             let Some(record) = records.next() else {
                 return false;
             };
             let version = version_of(&record);
-            if known.insert(version) {
+            if known.alerts.insert(version) {
                 self.bytes += record.size();
-                self.versions.push((incident, version));
+                self.versions.push((known.reading.id, version));
                 self.records.push(record);
             }
         }
@@ -109,15 +121,14 @@ impl LocalLease {
                 continue;
             };
             let incident = reading.id;
-            let known = self.outlet.alerts.take(self.tenant, incident);
+            let known = self.outlet.alerts.take(self.tenant, *reading);
             alerts.acknowledged.insert(incident, known);
             let mut any = true;
             while any && !alerts.refused.contains_key(&incident) {
-                let known = alerts.acknowledged.entry(incident).or_default();
-                any = do_work(item.raw().len(), || {
-                    unsent.fill(incident, &mut *records, known)
-                })
-                .await;
+                let Some(known) = alerts.acknowledged.get_mut(&incident) else {
+                    break;
+                };
+                any = do_work(item.raw().len(), || unsent.fill(&mut *records, known)).await;
                 if unsent.is_full() {
                     self.send(std::mem::take(&mut unsent), &mut alerts).await;
                 }
@@ -135,7 +146,7 @@ impl LocalLease {
         for ((incident, version), result) in unsent.versions.into_iter().zip(results) {
             if let Err(refused) = result {
                 if let Some(acknowledged) = alerts.acknowledged.get_mut(&incident) {
-                    acknowledged.remove(&version);
+                    acknowledged.alerts.remove(&version);
                 }
                 alerts.refused.entry(incident).or_insert(refused.failure);
             }
@@ -149,8 +160,8 @@ impl LocalLease {
                 alerts.acknowledged.remove(&reading.id);
             }
         }
-        for (incident, versions) in alerts.acknowledged {
-            self.outlet.alerts.keep(self.tenant, incident, versions);
+        for acknowledged in alerts.acknowledged.into_values() {
+            self.outlet.alerts.keep(self.tenant, acknowledged);
         }
     }
 }

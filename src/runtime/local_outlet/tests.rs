@@ -6,6 +6,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::core::health::failure::Reaction;
+use crate::core::incident::version::ContentHash;
 use crate::core::time::ticks::Ticks;
 use crate::runtime::fakes::items::{incident, letter, short_encoder, tenant};
 use crate::runtime::fakes::{Counts, FakeEncoder, MemoryLedger, Topic};
@@ -246,6 +247,24 @@ async fn an_incident_whose_alert_is_refused_is_held_back_and_its_other_alerts_ar
     // Its next version is another incident's as far as alerts are concerned.
     assert_eq!(scene.commit(held()).await.result, Ok(()));
     assert_eq!(scene.topic.values("alerts"), ["+b", "+bad", "+b", "+bad"]);
+}
+
+#[tokio::test]
+async fn alerts_of_an_incident_that_changes_while_it_is_held_back_are_published_with_its_new_version()
+ {
+    let scene = scene();
+    *scene.topic.refused.lock() = Some("+bad");
+    let version = |hash: u64| {
+        let mut item = incident(1, "+b +bad");
+        if let Item::Version { reading, .. } = &mut item {
+            reading.hash = ContentHash(hash);
+        }
+        vec![item]
+    };
+    for hash in [7, 7, 8, 8, 7] {
+        assert!(scene.commit(version(hash)).await.result.is_err());
+    }
+    assert_eq!(scene.topic.values("alerts"), ["+b", "+b", "+b"]);
 }
 
 #[tokio::test]
