@@ -208,7 +208,7 @@ impl SizeLimits {
         });
         let before = answer.replace((limit, Instant::now()));
         if before.is_none_or(|(before, _)| before != limit) {
-            tracing::info!(target: "incidentd::kafka", topic, bytes = ?limit, "the topic's max.message.bytes, as far as Kafka states it");
+            tracing::info!(target: "incidentd::kafka", topic, bytes = limit, "the topic's max.message.bytes, as far as Kafka states it");
         }
         limit
     }

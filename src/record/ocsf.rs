@@ -77,7 +77,7 @@ fn event<'a>(version: &'a Version<'_>, view: &'a IncidentView<'_>) -> OcsfEvent<
         desc: texts
             .get(TextMember::Description)
             .or(texts.get(TextMember::Summary)),
-        assessment: assessment(&view.incident),
+        assessment: assessment(version, &view.incident),
         start_time: view.activity.map(|(first, _)| millis(first)),
         end_time: view.activity.map(|(_, last)| millis(last)),
         comment: texts.get(TextMember::Comment),
@@ -130,12 +130,17 @@ fn metadata<'a>(version: &'a Version<'_>, view: &'a IncidentView<'_>) -> Metadat
     }
 }
 
-fn assessment<'a>(incident: &'a ObjectView<'_>) -> OcsfAssessment<'a> {
+fn assessment<'a>(version: &Version<'_>, incident: &'a ObjectView<'_>) -> OcsfAssessment<'a> {
     let text = |member| incident.texts.get(member);
     let (severity_id, severity) = tables::SEVERITY.of(text(TextMember::Severity));
-    let (status_id, status) = tables::STATUS.of(text(TextMember::Status));
+    let statuses = match version.alert {
+        None => &tables::STATUS,
+        Some(_) => &tables::ALERT_STATUS,
+    };
+    let (status_id, status) = statuses.of(text(TextMember::Status));
     let (verdict_id, verdict) = verdict(incident);
-    let impact_score = text(TextMember::PriorityScore).and_then(|score| score.parse().ok());
+    let score = text(TextMember::PriorityScore).and_then(|score| score.parse().ok());
+    let impact_score = score.filter(|score| (0..=100).contains(score));
     let priority = impact_score.and_then(priority);
     let assignee = text(TextMember::AssignedTo).map(|name| User {
         name,

@@ -62,9 +62,11 @@ impl Texts<'_> {
         self.0[member as usize].as_deref()
     }
 
-    /// The instant that the text is.
+    /// The instant that the text is. `None` also for 0001-01-01, which Microsoft's servers write for a time that is not known.
     pub(super) fn instant(&self, member: TextMember) -> Option<Ticks> {
-        self.get(member)?.parse().ok()
+        const UNKNOWN: Ticks = Ticks(-621_355_968_000_000_000);
+        let at = self.get(member)?.parse().ok();
+        at.filter(|at| *at != UNKNOWN)
     }
 }
 

@@ -39,7 +39,11 @@ const GRAPH_WORDS: &[(&str, &str)] = &[
          compromisedUser phishing maliciousUserActivity notMalicious clean notEnoughDataToValidate insufficientData \
          confirmedActivity confirmedUserActivity lineOfBusinessApplication unknownFutureValue",
     ),
-    ("/priorityScore", "0 14 15 50 85 86 100"),
+    ("/priorityScore", "0 14 15 50 85 86 100 101 255"),
+    (
+        "/alerts/0/status",
+        "unknown new inProgress resolved unknownFutureValue",
+    ),
     (
         "/alerts/0/severity",
         "unknown informational low medium high unknownFutureValue",
@@ -79,6 +83,7 @@ const DEFENDER_WORDS: &[(&str, &str)] = &[
          UnwantedSoftware SecurityTesting LineOfBusinessApplication ConfirmedUserActivity ConfirmedActivity Clean \
          InsufficientData NoEnoughDataToValidate Other Apt SecurityPersonnel",
     ),
+    ("/alerts/0/status", "New Active InProgress Resolved"),
     (
         "/alerts/0/severity",
         "UnSpecified Informational Low Medium High",

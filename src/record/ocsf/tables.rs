@@ -52,7 +52,6 @@ pub(super) static SEVERITY: Enumeration = Enumeration {
 /// `status_id`. Microsoft's word itself is the `status_code`.
 pub(super) static STATUS: Enumeration = Enumeration {
     words: &[
-        ("new", 1),
         ("active", 1),
         ("inProgress", 2),
         ("awaitingAction", 3),
@@ -66,6 +65,23 @@ pub(super) static STATUS: Enumeration = Enumeration {
         (3, "On Hold"),
         (4, "Resolved"),
         (5, "Closed"),
+    ],
+};
+
+/// `status_id` of an alert's own record: its class has other captions.
+pub(super) static ALERT_STATUS: Enumeration = Enumeration {
+    words: &[
+        ("unknown", 0),
+        ("new", 1),
+        ("active", 1),
+        ("inProgress", 2),
+        ("resolved", 4),
+    ],
+    captions: &[
+        (0, "Unknown"),
+        (1, "New"),
+        (2, "In Progress"),
+        (4, "Resolved"),
     ],
 };
 

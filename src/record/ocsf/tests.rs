@@ -3,7 +3,7 @@
 use super::*;
 
 /// The documented words of both APIs, of the tables that must know them all. Graph's `unknownFutureValue` has no meaning.
-const DOCUMENTED: [(&str, &Enumeration, &str); 4] = [
+const DOCUMENTED: [(&str, &Enumeration, &str); 5] = [
     (
         "severity",
         &tables::SEVERITY,
@@ -13,6 +13,11 @@ const DOCUMENTED: [(&str, &Enumeration, &str); 4] = [
         "status",
         &tables::STATUS,
         "active resolved inProgress redirected awaitingAction Active InProgress Resolved Redirected",
+    ),
+    (
+        "an alert's status",
+        &tables::ALERT_STATUS,
+        "unknown new inProgress resolved New Active InProgress Resolved",
     ),
     (
         "classification",

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::core::incident::json::Scanner;
+use crate::core::time::ticks::Ticks;
 use crate::record::view::{IncidentView, Kind, List, Room, TextMember};
 use proptest::prelude::*;
 
@@ -35,6 +36,20 @@ fn a_member_of_another_type_is_left_out_and_its_neighbours_stay() {
             "{odd}"
         );
         assert!(!view.cut, "{odd}");
+    }
+}
+
+#[test]
+fn the_first_day_of_the_calendar_is_no_time() {
+    for (first, expected) in [
+        ("0001-01-01T00:00:00Z", 7),
+        ("1970-01-01T00:00:00.0000003Z", 3),
+    ] {
+        let raw = format!(
+            r#"{{"alerts":[{{"firstActivityDateTime":"{first}","lastActivityDateTime":"1970-01-01T00:00:00.0000007Z"}}]}}"#
+        );
+        let activity = view(raw.as_bytes()).activity;
+        assert_eq!(activity, Some((Ticks(expected), Ticks(7))), "{first}");
     }
 }
 
