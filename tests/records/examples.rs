@@ -217,6 +217,53 @@ async fn the_rows_for_sentinel_have_the_columns_of_its_rule_and_each_alert_and_f
     tell(format_args!("sentinel.py: {} rows were sent", rows.len()));
 }
 
+#[test]
+fn an_odd_record_ends_no_reader_and_a_set_that_was_broken_off_is_joined_when_it_comes_again() {
+    let shown = lines(&mut load("odd"));
+    let (views, rows) = shown.split_at(11);
+    let joined = |name: &str| json!({"is": name, "alerts": [1, 2]});
+    let (a, b) = (joined("A"), joined("B"));
+    let expected = [&Value::Null, &Value::Null, &b, &b, &a, &a, &a, &Value::Null];
+    let views: Vec<&Value> = views.iter().map(|line| &line["view"]).collect();
+    assert_eq!(views[..8], expected);
+    assert!(
+        views[8][0].is_object() && views[8][1].is_string(),
+        "{}",
+        views[8]
+    );
+    assert_eq!(*views[9], json!({"a": "\u{fffd}", "b": "1e400"}));
+    let nested = views[10].as_str().expect("a text");
+    assert!(nested.contains(&"[".repeat(3000)));
+
+    let rows: Vec<&Value> = rows.iter().map(|line| &line["row"]).collect();
+    let [no_text, nested, no_list, incident, long, no_object, wide] = rows.as_slice() else {
+        panic!("{} rows", rows.len());
+    };
+    assert_eq!(no_text["Incident"], *views[9]);
+    let text = nested["Incident"]["Text"].as_str().expect("a text");
+    assert!(text.starts_with("{\"data\":{\"a\":[[["), "{text}");
+    assert_eq!(no_list["Incident"], json!({"alerts": "none"}));
+    assert_eq!(incident["Incident"], json!({"id": "1"}));
+    assert_eq!(no_object["Alert"], json!({"Value": 5}));
+    let long = &long["Alert"];
+    assert_eq!((&long["id"], &long["tags"]), (&json!("7"), &json!(["a"])));
+    assert_eq!(long["Cut"], "description, evidence");
+    let description = long["description"].as_str().expect("a text");
+    assert!(description.starts_with("é\"é\""), "{description}");
+    let wide = &wide["Alert"];
+    assert!(wide["m0"].is_string() && wide["m98"].is_null(), "{wide}");
+    assert!(
+        wide["Cut"]
+            .as_str()
+            .expect("a text")
+            .starts_with("m12, m13"),
+        "{wide}"
+    );
+    for row in &rows {
+        assert!(row.to_string().len() <= 64 * 1024);
+    }
+}
+
 /// A worker of Kafka Connect, which ends with the test.
 struct Worker(Child);
 
@@ -303,6 +350,13 @@ async fn vectors_program_leaves_of_a_record_what_is_of_ecs() {
     assert_eq!(inputs("/transforms/events/inputs"), "incidents");
     assert_eq!(inputs("/transforms/once/inputs"), "events");
     assert_eq!(inputs("/sinks/elasticsearch/inputs"), "once");
+    // Vector takes the field of the id out of the event.
+    assert_eq!(pipeline.pointer("/sinks/elasticsearch/id_key"), None);
+    let set = example_json("elasticsearch-pipeline.json")["processors"][0]["set"].clone();
+    assert_eq!(
+        (&set["field"], &set["value"]),
+        (&json!("_id"), &json!("{{{event.id}}}"))
+    );
     assert_mapped(&events);
 }
 
@@ -358,7 +412,8 @@ fn elasticsearch_and_logstash_take_their_examples() {
     let pipeline = lines(&mut load("logstash"))[0].to_string();
     for part in [
         "'input', [['kafka'",
-        "'output', [['elasticsearch'",
+        "'output', [['if', [['[event][id]'], [[['elasticsearch'",
+        "['else', [['file'",
         "read_committed",
     ] {
         assert!(pipeline.contains(part), "{part}: {pipeline}");

@@ -4,6 +4,7 @@
     load_examples.py sentinel BROKERS TOPIC              the rows that an endpoint receives
     load_examples.py vector PROGRAM < EVENTS             the events, after Vector's program
     load_examples.py logstash                            the plugins of the pipeline
+    load_examples.py odd                                 what view.py and sentinel.py make of records that few topics have
 
 The last record of each partition has a key that begins with `end/`.
 """
@@ -17,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "deploy/examples"
+sys.path.insert(0, str(EXAMPLES))
+sys.dont_write_bytecode = True
 
 
 def show(value):
@@ -85,8 +88,6 @@ class Until:
 
 
 def sentinel(brokers, topic):
-    sys.path.insert(0, str(EXAMPLES))
-    sys.dont_write_bytecode = True
     import sentinel
     from azure.core.credentials import AccessToken
     from azure.core.pipeline.policies import SansIOHTTPPolicy
@@ -127,5 +128,61 @@ def logstash():
     show({"pipeline": str(Pipeline((EXAMPLES / "logstash.conf").read_text()).parse())})
 
 
+class Records:
+    """A consumer of these records, and a client that shows the rows it gets."""
+
+    def __init__(self, events):
+        self.events = events
+
+    def poll(self, _):
+        self.event = next(self.events, None)
+        return self.event and self
+
+    def error(self):
+        return None
+
+    def headers(self):
+        names = ("ce_id", "ce_time", "ce_subject", "tenant_id", "tenant_name")
+        return [("ce_type", b"incidentd.incident.updated.v1"), *((name, b"t/1/2/3") for name in names)]
+
+    def value(self):
+        return self.event
+
+    def commit(self, *_, **__):
+        pass
+
+    def upload(self, rule_id, stream_name, logs):
+        for row in logs:
+            show({"row": row})
+
+
+def odd():
+    import sentinel
+    import view
+
+    def event(incident):
+        return b'{"data":%s}' % incident
+
+    nested, no_text = event(b'{"a":' + b"[" * 3000 + b"]" * 3000 + b"}"), event(b'{"a":"\xff","b":1e400}')
+    order, other = view.View(), view.View()
+
+    def part(view, version, number, value=None):
+        value = value or event(b'{"is":"%s","alerts":[%d]}' % (version.encode(), number))
+        view.take("key", {"ce_id": f"t/1/{version}/cut/{number}", "part": str(number), "parts": "2"}, value)
+        show({"view": view.incidents.get("key")})
+
+    for version, number in [("A", 1), ("B", 1), ("B", 2), ("A", 1), ("A", 2), ("B", 1), ("B", 2)]:
+        part(order, version, number)
+    part(other, "A", 1)
+    part(other, "A", 2, nested)
+    for number, value in enumerate([no_text, nested]):
+        other.take("key", {"ce_id": f"t/1/{number}"}, value)
+        show({"view": other.incidents["key"]})
+    long = {"id": "7", "description": "\u00e9\"" * 40000, "evidence": [{"at": number} for number in range(9000)], "tags": ["a"]}
+    alerts = event(json.dumps({"id": "1", "alerts": [long, 5, {f"m{number}": "x" * 5000 for number in range(99)}]}).encode())
+    records = Records(iter([no_text, nested, event(b'{"alerts":"none"}'), alerts]))
+    sentinel.send(records, records, "rule")
+
+
 if __name__ == "__main__":
-    {"clickhouse": clickhouse, "sentinel": sentinel, "vector": vector, "logstash": logstash}[sys.argv[1]](*sys.argv[2:])
+    {"clickhouse": clickhouse, "sentinel": sentinel, "vector": vector, "logstash": logstash, "odd": odd}[sys.argv[1]](*sys.argv[2:])
