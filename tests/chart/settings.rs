@@ -407,7 +407,7 @@ fn what_only_looks_like_a_secret_or_a_second_credential_is_accepted() {
             "minimal",
             "config.app.client_secret_file=null,config.app.certificate_file=/run/secrets/incidentd/app.pem",
         ),
-        ("minimal", r"podLabels.azure\.workload\.identity/use=true"),
+        ("minimal", r"podLabels.azure\.workload\.identity/use=mine"),
         ("workload-identity", VAULT),
         (
             "workload-identity",
