@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::health::failure::{chain, one_line};
 use crate::core::ids::TenantId;
-use crate::core::naming::{self, NamedTenant};
+use crate::core::naming::{self, Nameable};
 use crate::core::ownership::{Ownership, partition_of};
 use crate::core::sweep::command::{CommandRefused, TenantCommand};
 use crate::core::sweep::pause::PauseReason;
@@ -85,7 +85,7 @@ impl CommandDesk {
     }
 }
 
-impl NamedTenant for Arc<Tenant> {
+impl Nameable for Arc<Tenant> {
     fn id(&self) -> TenantId {
         self.id
     }

@@ -5,7 +5,7 @@ use crate::config::distance;
 use crate::core::format::{counted, tame};
 use crate::core::health::failure::one_line;
 use crate::core::ids::TenantId;
-use crate::core::naming::{self, NamedTenant};
+use crate::core::naming::{self, Nameable};
 use crate::settings::{Settings, TenantSettings};
 
 /// At most this many names are proposed for an unknown one.
@@ -43,7 +43,7 @@ pub fn tenant<'a>(settings: &'a Settings, named: &str) -> Result<&'a TenantSetti
     })
 }
 
-impl NamedTenant for TenantSettings {
+impl Nameable for TenantSettings {
     fn id(&self) -> TenantId {
         self.id
     }

@@ -7,7 +7,7 @@ use super::ids::TenantId;
 const MOST_LISTED: usize = 8;
 
 /// A tenant that a command line can name.
-pub trait NamedTenant {
+pub trait Nameable {
     fn id(&self) -> TenantId;
     fn name(&self) -> &str;
 }
@@ -16,7 +16,7 @@ pub trait NamedTenant {
 ///
 /// # Errors
 /// The names that `named` can mean in other upper and lower case: none, or several.
-pub fn find<'a, T: NamedTenant>(tenants: &'a [T], named: &str) -> Result<&'a T, Vec<&'a str>> {
+pub fn find<'a, T: Nameable>(tenants: &'a [T], named: &str) -> Result<&'a T, Vec<&'a str>> {
     let by_id = |tenant: &&T| tenant.id().to_string().eq_ignore_ascii_case(named);
     let exact = tenants.iter().find(by_id);
     let exact = exact.or_else(|| tenants.iter().find(|tenant| tenant.name() == named));
@@ -73,7 +73,7 @@ mod tests {
 
     struct Tenant(u128, &'static str);
 
-    impl NamedTenant for Tenant {
+    impl Nameable for Tenant {
         fn id(&self) -> TenantId {
             Uuid::from_u128(self.0).to_string().parse().expect("an id")
         }

@@ -68,7 +68,7 @@ pub struct TopicReader {
 }
 
 /// A question about a topic that was not answered well.
-struct TopicError {
+struct UnreadTopic {
     topic: Arc<str>,
     error: ClientError,
 }
@@ -164,7 +164,7 @@ fn passes(code: Code) -> bool {
 }
 
 /// What is wrong, and what to do about it.
-async fn why(consumer: &TopicConsumer, kafka: &Connection, asked: &TopicError) -> String {
+async fn why(consumer: &TopicConsumer, kafka: &Connection, asked: &UnreadTopic) -> String {
     let code = refusal::code(&asked.error);
     if refusal::is_unknown_topic(code) {
         let failure = refusal::of_topic(kafka, &asked.topic, code);
@@ -195,16 +195,16 @@ fn assign(
     consumer: &TopicConsumer,
     topics: &BTreeSet<Arc<str>>,
     from: ReadFrom,
-) -> Result<(), TopicError> {
+) -> Result<(), UnreadTopic> {
     let mut all = TopicPartitionList::new();
     for topic in topics {
-        let of_topic = |error| TopicError {
+        let of_topic = |error| UnreadTopic {
             topic: Arc::clone(topic),
             error,
         };
         partitions(consumer, topic, from, &mut all).map_err(of_topic)?;
     }
-    let of_all = |error| TopicError {
+    let of_all = |error| UnreadTopic {
         topic: topics.first().cloned().unwrap_or_default(),
         error,
     };
