@@ -181,9 +181,9 @@ fn from_nothing_to_a_valid_configuration() {
          \n\
          Next:\n\
          \x20 1. Have the customer's administrator open the link that this prints:\n\
-         \x20      incidentd consent 'Contoso Ltd.' --config etc/incidentd.toml\n\
+         \x20      incidentd consent 11111111-1111-1111-1111-111111111111 --config etc/incidentd.toml\n\
          \x20 2. See whether it works:\n\
-         \x20      incidentd check --tenant 'Contoso Ltd.' --config etc/incidentd.toml\n\
+         \x20      incidentd check --tenant 11111111-1111-1111-1111-111111111111 --config etc/incidentd.toml\n\
          \x20 3. If the daemon runs, have it take the customer up:\n\
          \x20      kill -HUP PID\n"
     );
