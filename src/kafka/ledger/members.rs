@@ -1,6 +1,5 @@
 //! The consumer group of the ledger, as a command sees it. It joins nothing: a member would get partitions.
 
-use std::iter;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -19,6 +18,8 @@ use crate::kafka::refusal;
 const ASK: Duration = Duration::from_secs(10);
 /// One try of it.
 const TRY: Duration = Duration::from_secs(2);
+/// Events that are served after each try: more than arrive meanwhile.
+const REPORTS: usize = 64;
 
 impl LedgerTopic {
     /// The client ids of the group's members: running daemons, and for a moment those that were killed. Blocks.
@@ -53,8 +54,10 @@ fn may_see_group(setup: &WorkerSetup, consumer: &LedgerConsumer) -> Result<(), C
         let Err(error) = consumer.committed_offsets(of, TRY) else {
             return Ok(());
         };
-        // librdkafka asks again and again, and reports the refusal beside it.
-        let mut reports = iter::from_fn(|| consumer.poll(Duration::ZERO)).flat_map(Result::err);
+        // librdkafka asks again and again, and reports the refusal beside it. A poll that serves statistics returns nothing, and
+        // reports may wait behind them.
+        let polls = (0..REPORTS).filter_map(|_| consumer.poll(Duration::ZERO));
+        let mut reports = polls.filter_map(Result::err);
         if let Some(refusal) = reports.find(is_group_refusal) {
             return Err(refusal);
         }
