@@ -20,7 +20,7 @@
 //! times. Then the record does not name the change.
 //!
 //! **Bounds.** Alerts are listed if they take at most [`MOST_BYTES`], and all of them have an id of at most
-//! [`packed_id::MOST`](super::packed_id::MOST) bytes. Otherwise the outline knows whether they changed, and not which.
+//! [`packed_id::MOST`] bytes. Otherwise the outline knows whether they changed, and not which.
 //!
 //! **Incomplete alerts.** When Microsoft could not return all alerts, the outline keeps those that were published before.
 //! So no alert is said to be gone because it was not returned, and none is new twice.
