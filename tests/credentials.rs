@@ -381,7 +381,7 @@ impl Credentials<'_> {
         self.token(&credential(held), seconds);
     }
 
-    /// A token in the tenant's file, which ends in so many seconds.
+    /// A token in the tenant's file, which ends after this number of seconds.
     fn token(&self, credential: &FederatedCredential, seconds: i64) {
         let now = self.world.now();
         let token = credential.assertion(now - 3600 * SECOND, now + seconds * SECOND);

@@ -178,7 +178,7 @@ async fn why(consumer: &TopicConsumer, kafka: &Connection, asked: &UnreadTopic) 
         let grant = refusal::acls(kafka.brokers(), &grant);
         return format!("Kafka does not let its user read it; grant that: {grant}");
     }
-    // Only who reads is told why there is no connection.
+    // librdkafka says why there is no connection only while the consumer is read.
     let told = async {
         while kafka.problem().is_none() {
             let _ = consumer.recv().await;

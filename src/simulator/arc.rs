@@ -2,7 +2,6 @@
 //! by using managed identity on Azure Arc-enabled servers").
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,19 +12,17 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::Simulator;
 use super::identity::{IdentityRefusal, SimulatedIdentity, api_token, identity_query, invalid};
+use super::local_server::LocalServer;
 use super::service::Service;
 
 /// The agent on a loopback port. Dropping it stops it.
 pub struct ArcAgent {
-    address: SocketAddr,
+    server: LocalServer,
     state: Arc<ArcState>,
-    accepting: JoinHandle<()>,
 }
 
 struct ArcState {
@@ -48,8 +45,6 @@ impl ArcAgent {
     /// # Errors
     /// No port is free.
     pub async fn start(simulator: &Simulator, keys: &Path) -> std::io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
         let state = Arc::new(ArcState {
             service: simulator.service.clone(),
             identity: Mutex::default(),
@@ -58,20 +53,13 @@ impl ArcAgent {
             given: Mutex::default(),
         });
         let routes = Router::new().fallback(answer).with_state(state.clone());
-        let accepting = tokio::spawn(async move {
-            // It ends only when it is aborted.
-            let _ = axum::serve(listener, routes).await;
-        });
-        Ok(Self {
-            address,
-            state,
-            accepting,
-        })
+        let server = LocalServer::start(routes).await?;
+        Ok(Self { server, state })
     }
 
     /// What it puts into the environment: the agent's address, and the endpoint.
     pub fn environment(&self) -> [(&'static str, String); 2] {
-        let host = format!("http://{}", self.address);
+        let host = format!("http://{}", self.server.address);
         let endpoint = format!("{host}/metadata/identity/oauth2/token");
         [("IMDS_ENDPOINT", host), ("IDENTITY_ENDPOINT", endpoint)]
     }
@@ -84,12 +72,6 @@ impl ArcAgent {
     /// All keys so far.
     pub fn keys(&self) -> Vec<String> {
         self.state.given.lock().clone()
-    }
-}
-
-impl Drop for ArcAgent {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 

@@ -1,7 +1,6 @@
 //! The endpoints that give tokens to what runs in Azure: the instance metadata service (IMDS) of a machine, and App Service's
 //! (section 4.6, and "How to use managed identities to acquire an access token").
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,13 +9,12 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::Simulator;
 use super::entra::Minted;
 use super::jwt;
+use super::local_server::LocalServer;
 use super::service::Service;
 use super::tenant::FederatedCredential;
 use super::time::SECOND;
@@ -49,9 +47,8 @@ impl SimulatedIdentity {
 
 /// Both endpoints on a loopback port. Dropping it stops it.
 pub struct IdentityEndpoints {
-    address: SocketAddr,
+    server: LocalServer,
     state: Arc<Endpoints>,
-    accepting: JoinHandle<()>,
 }
 
 struct Endpoints {
@@ -71,43 +68,28 @@ impl IdentityEndpoints {
         simulator: &Simulator,
         identities: Vec<SimulatedIdentity>,
     ) -> std::io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
         let state = Arc::new(Endpoints {
             service: simulator.service.clone(),
             identities: Mutex::new(identities),
         });
         let routes = Router::new().fallback(answer).with_state(state.clone());
-        let accepting = tokio::spawn(async move {
-            // It ends only when it is aborted.
-            let _ = axum::serve(listener, routes).await;
-        });
-        Ok(Self {
-            address,
-            state,
-            accepting,
-        })
+        let server = LocalServer::start(routes).await?;
+        Ok(Self { server, state })
     }
 
     /// The host of the metadata service.
     pub fn imds(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address)
     }
 
     /// App Service's endpoint.
     pub fn app_service(&self) -> String {
-        format!("http://{}/msi/token", self.address)
+        format!("http://{}/msi/token", self.server.address)
     }
 
     /// Assigns one more identity.
     pub fn assign(&self, identity: SimulatedIdentity) {
         self.state.identities.lock().push(identity);
-    }
-}
-
-impl Drop for IdentityEndpoints {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 

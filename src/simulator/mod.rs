@@ -41,6 +41,7 @@ mod incidents;
 mod journal;
 mod jwt;
 mod link;
+mod local_server;
 mod odata;
 mod page;
 mod quota;

@@ -1,6 +1,5 @@
 //! A key vault with one secret ("Get Secret" of Key Vault's REST API).
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,18 +8,16 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use super::Simulator;
 use super::entra::VAULTS;
+use super::local_server::LocalServer;
 use super::service::Service;
 
 /// A vault on a loopback port. Dropping it stops it.
 pub struct KeyVault {
-    address: SocketAddr,
+    server: LocalServer,
     state: Arc<VaultState>,
-    accepting: JoinHandle<()>,
 }
 
 struct VaultState {
@@ -42,39 +39,24 @@ impl KeyVault {
     /// # Errors
     /// No port is free.
     pub async fn start(simulator: &Simulator) -> std::io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let address = listener.local_addr()?;
         let state = Arc::new(VaultState {
             service: simulator.service.clone(),
             secret: Mutex::default(),
         });
         let routes = Router::new().fallback(answer).with_state(state.clone());
-        let accepting = tokio::spawn(async move {
-            // It ends only when it is aborted.
-            let _ = axum::serve(listener, routes).await;
-        });
-        Ok(Self {
-            address,
-            state,
-            accepting,
-        })
+        let server = LocalServer::start(routes).await?;
+        Ok(Self { server, state })
     }
 
     /// The secret's identifier.
     pub fn secret(&self) -> String {
-        format!("http://{}/secrets/app", self.address)
+        format!("http://{}/secrets/app", self.server.address)
     }
 
     /// Puts a new version of the secret, which ends at an instant in seconds since 1970, if it says so.
     pub fn put(&self, value: &str, ends: Option<i64>) {
         let value = value.to_owned();
         *self.state.secret.lock() = Some(VaultEntry { value, ends });
-    }
-}
-
-impl Drop for KeyVault {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 

@@ -29,7 +29,7 @@ pub struct TenantCredential {
     pub end: CredentialEnd,
 }
 
-/// An alarm names so many of its tenants.
+/// The most tenants that an alarm names.
 const NAMED: usize = 5;
 
 /// The credentials that are close to their end.
